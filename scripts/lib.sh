@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Sourced by the scripts beside it: places, messages, progress, and the step
+# into the tool root. Sets no options and starts nothing by itself.
+
+# shellcheck disable=SC2034  # used by the scripts that source this file
+project=smmuv3-nostale
+
+# Inside the tool root the checkout is /src and the cache /cache, whatever they
+# are outside: no build sees a path with blanks, and ccache hits in a second
+# checkout.
+if [ -n "${NOSTALE_IN_ROOT-}" ]; then
+	top=/src cache=/cache
+else
+	top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+	cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/$project
+fi
+build=$top/build
+
+die()
+{
+	echo "error: $*" >&2
+	exit 1
+}
+
+# A wrong call, as opposed to a failed one.
+usage_error()
+{
+	echo "error: $*" >&2
+	exit 2
+}
+
+elapsed()	# SECONDS -> m:ss
+{
+	printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+# Runs on the host: carry on with the same script inside the tool root.
+enter_root()	# SCRIPT [ARG...]
+{
+	[ -z "${NOSTALE_IN_ROOT-}" ] || return 0
+	local script=$1
+	shift
+	"$top/scripts/toolroot" ensure
+	exec "$top/scripts/toolroot" run "/src/scripts/$(basename "$script")" "$@"
+}
+
+# The heartbeat of step: on a terminal the current line of the log, elsewhere
+# one line every 30 s, so that neither a person nor a CI log thinks it hangs.
+step_watch()	# PID LOG TITLE
+{
+	local start=$SECONDS now last
+	while sleep 1 && kill -0 "$1" 2>/dev/null; do
+		now=$((SECONDS - start))
+		if [ -t 1 ]; then
+			last=$(tail -n 1 "$2" 2>/dev/null | tr -d '\r' | cut -c 1-50)
+			printf '\r\033[K    %s  line %s  %s' "$(elapsed $now)" \
+				"$(wc -l < "$2")" "$last"
+		elif [ $((now % 30)) -eq 0 ]; then
+			echo "    $3: $(elapsed $now), $(wc -l < "$2") lines of ${2#"$top"/}"
+		fi
+	done
+}
+
+# Run one long command: title, progress, elapsed time; the output goes to
+# build/log/NAME.log and its end is shown if the command fails. A command that
+# fails ends the script with one line that says which.
+step()	# NAME TITLE COMMAND...
+{
+	local name=$1 title=$2 start=$SECONDS rc=0 watcher log=$build/log/$1.log
+	shift 2
+	mkdir -p "$build/log"
+	: > "$log"
+	echo "==> $title"
+	step_watch $$ "$log" "$name" &
+	watcher=$!
+	# Not in an "||" list: that would switch errexit off in the command.
+	set +e
+	(set -e; "$@") > "$log" 2>&1
+	rc=$?
+	set -e
+	kill "$watcher" 2>/dev/null || true
+	wait "$watcher" 2>/dev/null || true
+	[ ! -t 1 ] || printf '\r\033[K'
+	if [ $rc -ne 0 ]; then
+		tail -n 15 "$log" | sed 's/^/    | /' >&2
+		die "$name failed (status $rc) after $(elapsed $((SECONDS - start))); whole log: ${log#"$top"/}"
+	fi
+	echo "    $name: done in $(elapsed $((SECONDS - start)))"
+}
+
+# One at a time: two checkouts share the cache.
+lock()	# NAME
+{
+	local fd
+	mkdir -p "$cache"
+	exec {fd}> "$cache/$1.lock"
+	flock -n "$fd" || {
+		echo "    waiting for another run that holds $1"
+		flock "$fd"
+	}
+}
+
+need_space()	# DIR MIB WHAT
+{
+	local free
+	mkdir -p "$1" || die "cannot create $1"
+	free=$(df -m --output=avail "$1" | tail -n 1)
+	[ "$free" -ge "$2" ] ||
+		die "$3 needs $2 MiB in $1, only $((free)) MiB are free (XDG_CACHE_HOME moves the cache)"
+}
+
+# A name for a set of inputs: 12 digits of the SHA-256 of standard input.
+key()
+{
+	sha256sum | cut -c 1-12
+}
+
+# The script that enter_root started is process 1 of its namespace, which
+# ignores what it has no handler for. When it ends, all its children do.
+if [ -n "${NOSTALE_IN_ROOT-}" ]; then
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+fi
+
+# The patches of the series, in order.
+series()
+{
+	sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$top/kernel/series"
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A VMM with the least a vSMMU needs: the ioctl helpers that iommufd_utils.h does
+ * not have, and struct vm, which owns memory, devices and iommufd objects.
+ *
+ * The VM's memory as the test lays it out (all addresses differ on purpose):
+ *
+ *	tables	what the guests write for their vSMMU
+ *	pages	VM_NR_PAGES pages, each mapped into the IOAS on its own: page 0, 1, ..
+ *	block	GUEST_BLOCK_SIZE bytes: pages VM_BLOCK_PAGE, ..; a test maps it if it
+ *		wants it
+ *	driver	what the device drivers in this program need, per device
+ *
+ * "Page" in the tests is such a number. vm_ipa() is its address behind stage 2
+ * and vm_iova() what a guest maps to it unless the test does something else.
+ */
+#ifndef __SELFTEST_IOMMUFD_VSMMU_UTILS
+#define __SELFTEST_IOMMUFD_VSMMU_UTILS
+
+#include <libvfio.h>
+
+/* iommufd_utils.h has its own */
+#undef BITS_PER_LONG
+#include "iommufd_utils.h"
+#include "dma_device.h"
+#include "smmuv3_guest.h"
+
+#define VM_NR_PAGES		16
+#define VM_BLOCK_PAGE		VM_NR_PAGES
+#define VM_BLOCK_NR_PAGES	(GUEST_BLOCK_SIZE / GUEST_PAGE_SIZE)
+#define VM_TOTAL_PAGES		(VM_NR_PAGES + VM_BLOCK_NR_PAGES)
+
+#define VM_TABLES_IPA		0x0540000000ULL
+#define VM_TABLES_SIZE		(512UL << 10)
+#define VM_DRIVER_IPA		0x0680000000ULL
+#define VM_PAGES_IPA		0x0712340000ULL
+#define VM_BLOCK_IPA		0x0823400000ULL
+#define VM_PAGES_IOVA		0x1956780000ULL
+#define VM_BLOCK_IOVA		0x2a67800000ULL
+
+#define VM_MAX_SEATS		3
+
+/* All guests use the same ASID: that must not matter */
+#define VM_ASID			7
+
+/* Where in its page a write goes: not at the start, so that a lost offset shows */
+#define VM_DMA_OFFSET		0x340
+
+/* Results of vm_dma() besides a page number */
+#define DMA_FAULT		-1
+#define DMA_LOST		-2
+#define DMA_TORN		-3
+
+/**
+ * enum seat_mode - How a device uses the nest parent
+ * @SEAT_DIRECT: attached to it; the device's IOVA is the IPA
+ * @SEAT_NESTED: attached to a nested HWPT of a vSMMU on it
+ * @SEAT_IDLE: not at all, the device stays attached to the IOAS
+ */
+enum seat_mode {
+	SEAT_DIRECT,
+	SEAT_NESTED,
+	SEAT_IDLE,
+};
+
+/**
+ * struct seat_layout - Where a device sits, as a test asks for it
+ * @smmu: which SMMU: equal numbers mean the same one
+ * @mode: how it uses the nest parent
+ * @vsmmu: which vSMMU, if SEAT_NESTED
+ * @kind: which kind of device
+ */
+struct seat_layout {
+	unsigned int smmu;
+	enum seat_mode mode;
+	unsigned int vsmmu;
+	enum dma_kind kind;
+};
+
+/**
+ * struct vm_layout - Everything a test asks for
+ * @nr_seats: entries in @seat
+ * @seat: the devices
+ */
+struct vm_layout {
+	unsigned int nr_seats;
+	struct seat_layout seat[VM_MAX_SEATS];
+};
+
+/**
+ * struct vsmmu - A vSMMU and the guest behind it
+ * @id: vIOMMU, 0 if there is none
+ * @s1: the address space that @cd points to
+ * @cd: context descriptor that all its devices share
+ * @nr_devs: devices with a vDEVICE
+ */
+struct vsmmu {
+	u32 id;
+	struct guest_s1 s1;
+	struct guest_cd *cd;
+	unsigned int nr_devs;
+};
+
+/**
+ * struct seat - A device in its place
+ * @layout: what was asked for
+ * @dev: the device
+ * @vsmmu: its vSMMU, NULL unless SEAT_NESTED
+ * @dev_id: device in the iommufd
+ * @vsid: its stream ID in the guest
+ * @vdev_id: vDEVICE, if SEAT_NESTED
+ * @hwpt_id: nested HWPT, if SEAT_NESTED
+ */
+struct seat {
+	struct seat_layout layout;
+	struct dma_device *dev;
+	struct vsmmu *vsmmu;
+	u32 dev_id;
+	u32 vsid;
+	u32 vdev_id;
+	u32 hwpt_id;
+};
+
+/**
+ * struct vm - The VM; vm_init() makes it, vm_cleanup() frees what it holds
+ * @fd: iommufd, named as the iommufd_utils.h macros want it
+ * @ioas_id: the memory of the VM
+ * @parent_id: nest parent HWPT, made with the first device
+ * @ips: output address size of the SMMU of the first device
+ * @iommu: @fd and @ioas_id for libvfio
+ * @ram: guest memory for tables
+ * @pages: the numbered pages
+ * @nr_pages: those that have ever been mapped are below this
+ * @driver: memory for device drivers
+ * @vsmmu: the vSMMUs
+ * @nr_seats: entries in @seat
+ * @seat: the devices
+ */
+struct vm {
+	int fd;
+	u32 ioas_id;
+	u32 parent_id;
+	unsigned int ips;
+	struct iommu *iommu;
+	struct guest_ram ram;
+	void *pages;
+	int nr_pages;
+	struct dma_region driver[VM_MAX_SEATS];
+	struct vsmmu vsmmu[VM_MAX_SEATS];
+	unsigned int nr_seats;
+	struct seat seat[VM_MAX_SEATS];
+};
+
+static int _test_cmd_vfio_attach(struct dma_device *dev, u32 pt_id)
+{
+	struct vfio_device_attach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+		.pt_id = pt_id,
+	};
+
+	return ioctl(dev->vfio->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
+}
+
+#define test_cmd_vfio_attach(dev, pt_id)                                      \
+	({                                                                    \
+		struct dma_device *__dev = (dev);                             \
+									\
+		ASSERT_EQ(0, _test_cmd_vfio_attach(__dev, pt_id))             \
+		{                                                             \
+			TH_LOG("attach %s behind %s: %s", __dev->bdf,         \
+			       __dev->iommu_name, strerror(errno));           \
+		}                                                             \
+	})
+#define test_err_vfio_attach(_errno, dev, pt_id) \
+	EXPECT_ERRNO(_errno, _test_cmd_vfio_attach(dev, pt_id))
+
+static int _test_cmd_vfio_detach(struct dma_device *dev)
+{
+	struct vfio_device_detach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+	};
+
+	return ioctl(dev->vfio->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+}
+
+#define test_cmd_vfio_detach(dev) ASSERT_EQ(0, _test_cmd_vfio_detach(dev))
+
+/* EMEDIUMTYPE: the IOMMU is not an SMMUv3 */
+static int _test_cmd_get_smmuv3_info(int fd, u32 dev_id, struct iommu_hw_info_arm_smmuv3 *info)
+{
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.dev_id = dev_id,
+		.data_len = sizeof(*info),
+		.data_uptr = (uintptr_t)info,
+	};
+
+	if (ioctl(fd, IOMMU_GET_HW_INFO, &cmd))
+		return -1;
+	if (cmd.out_data_type == IOMMU_HW_INFO_TYPE_ARM_SMMUV3)
+		return 0;
+	errno = EMEDIUMTYPE;
+	return -1;
+}
+
+/* @nr: in how many commands, out how many the kernel says it has handled */
+static int _test_cmd_vsmmu_invalidate(int fd, u32 viommu_id, struct smmuv3_cmd *cmds, u32 *nr)
+{
+	return _test_cmd_viommu_invalidate(fd, viommu_id, cmds,
+					   IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+					   sizeof(*cmds), nr);
+}
+
+#define test_cmd_vsmmu_invalidate(viommu_id, cmds, nr) \
+	ASSERT_EQ(0, _test_cmd_vsmmu_invalidate(self->fd, viommu_id, cmds, nr))
+#define test_err_vsmmu_invalidate(_errno, viommu_id, cmds, nr) \
+	EXPECT_ERRNO(_errno, _test_cmd_vsmmu_invalidate(self->fd, viommu_id, cmds, nr))
+
+/* One command that has to work */
+#define test_cmd_vsmmu_cmd(viommu_id, command)                                \
+	({                                                                    \
+		struct smmuv3_cmd __cmd = command;                                 \
+		u32 __nr = 1;                                               \
+									\
+		test_cmd_vsmmu_invalidate(viommu_id, &__cmd, &__nr);          \
+		ASSERT_EQ(1, __nr);                                           \
+	})
+
+/* One command that has to be refused */
+#define test_err_vsmmu_cmd(_errno, viommu_id, command)                        \
+	({                                                                    \
+		struct smmuv3_cmd __cmd = command;                                 \
+		u32 __nr = 1;                                               \
+									\
+		test_err_vsmmu_invalidate(_errno, viommu_id, &__cmd, &__nr);  \
+		EXPECT_EQ(0, __nr);                                           \
+	})
+
+static inline u64 vm_ipa(int page)
+{
+	if (page < VM_BLOCK_PAGE)
+		return VM_PAGES_IPA + page * GUEST_PAGE_SIZE;
+	return VM_BLOCK_IPA + (page - VM_BLOCK_PAGE) * GUEST_PAGE_SIZE;
+}
+
+static inline u64 vm_iova(int page)
+{
+	if (page < VM_BLOCK_PAGE)
+		return VM_PAGES_IOVA + page * GUEST_PAGE_SIZE;
+	return VM_BLOCK_IOVA + (page - VM_BLOCK_PAGE) * GUEST_PAGE_SIZE;
+}
+
+/* What @seat has to use to reach @page */
+static inline u64 seat_iova(const struct seat *seat, int page)
+{
+	return seat->layout.mode == SEAT_NESTED ? vm_iova(page) : vm_ipa(page);
+}
+
+static inline void *vm_page(const struct vm *vm, int page)
+{
+	return vm->pages + page * GUEST_PAGE_SIZE;
+}
+
+/**
+ * vm_map() - Map numbered pages into the IOAS
+ * @_metadata: the running test
+ * @self: the VM
+ * @page: the number whose IPA is to be used
+ * @to: the number whose memory is to be used
+ * @nr: how many; they become one area, so unmap as many in one go
+ */
+static void vm_map(struct __test_metadata *_metadata, struct vm *self, int page, int to, int nr)
+{
+	test_ioctl_ioas_map_fixed(vm_page(self, to), nr * GUEST_PAGE_SIZE, vm_ipa(page));
+	if (self->nr_pages < to + nr)
+		self->nr_pages = to + nr;
+}
+
+/**
+ * vm_unmap() - Unmap what one vm_map() has mapped
+ * @_metadata: the running test
+ * @self: the VM
+ * @page: as for vm_map()
+ * @nr: as for vm_map()
+ *
+ * The memory stays, so that the test can see who writes to it.
+ */
+static void vm_unmap(struct __test_metadata *_metadata, struct vm *self, int page, int nr)
+{
+	test_ioctl_ioas_unmap(vm_ipa(page), nr * GUEST_PAGE_SIZE);
+}
+
+/**
+ * vm_dma() - Let a device write and find out what came of it
+ * @vm: the VM
+ * @seat: the device
+ * @iova: address of a page; the write is VM_DMA_OFFSET into it
+ *
+ * Afterwards the numbered pages are all zero again.
+ *
+ * Return: the number of the one page that has the whole pattern at the right
+ * place and nothing else; DMA_FAULT if no byte changed and the device, if it can
+ * tell, saw a fault; DMA_LOST if no byte changed but the device saw no fault;
+ * DMA_TORN for anything else.
+ */
+static int vm_dma(struct vm *vm, struct seat *seat, u64 iova)
+{
+	static const char zero[GUEST_PAGE_SIZE];
+	u32 expected[GUEST_PAGE_SIZE / sizeof(u32)] = {};
+	int result = DMA_LOST;
+	int page, ret;
+	size_t i;
+
+	for (i = 0; i < DMA_WRITE_SIZE / sizeof(u32); i++)
+		expected[VM_DMA_OFFSET / sizeof(u32) + i] = htole32(DMA_PATTERN);
+
+	ret = dma_device_write(seat->dev, iova + VM_DMA_OFFSET);
+	for (page = 0; page < vm->nr_pages; page++) {
+		if (!memcmp(vm_page(vm, page), zero, GUEST_PAGE_SIZE))
+			continue;
+		if (result == DMA_LOST && !ret &&
+		    !memcmp(vm_page(vm, page), expected, GUEST_PAGE_SIZE))
+			result = page;
+		else
+			result = DMA_TORN;
+		memset(vm_page(vm, page), 0, GUEST_PAGE_SIZE);
+	}
+	if (result == DMA_LOST && (ret || !dma_device_reports_faults(seat->dev)))
+		result = DMA_FAULT;
+	return result;
+}
+
+static const char *vm_dma_str(char *buf, size_t size, int result)
+{
+	static const char * const name[] = {
+		[-DMA_FAULT] = "a fault and no byte written",
+		[-DMA_LOST] = "no byte written, but no fault",
+		[-DMA_TORN] = "bytes where none should be, or a fault after a write",
+	};
+
+	if (result < 0)
+		return name[-result];
+	snprintf(buf, size, "a write to page %d", result);
+	return buf;
+}
+
+/**
+ * EXPECT_DMA() - One DMA and its only good outcome
+ * @_want: as vm_dma() returns it
+ * @_vm: the VM
+ * @_seat: the device
+ * @_iova: where to
+ * @...: format and arguments: what has happened before
+ */
+#define EXPECT_DMA(_want, _vm, _seat, _iova, ...)                               \
+	do {                                                                    \
+		struct seat *__seat = (_seat);                                  \
+		u64 __iova = (_iova);                                 \
+		char __buf[2][32], __when[128];                                 \
+		int __want = (_want);                                           \
+		int __got = vm_dma(_vm, __seat, __iova);                        \
+									\
+		snprintf(__when, sizeof(__when), __VA_ARGS__);                  \
+		EXPECT_EQ(__want, __got)                                        \
+		{                                                               \
+			TH_LOG("%s: DMA of %s (%s) to %#llx: want %s, got %s",   \
+			       __when, __seat->dev->bdf,                        \
+			       __seat->dev->iommu_name, (unsigned long long)__iova, \
+			       vm_dma_str(__buf[0], sizeof(__buf[0]), __want),  \
+			       vm_dma_str(__buf[1], sizeof(__buf[1]), __got));  \
+		}                                                               \
+	} while (0)
+
+/**
+ * vm_s1_init() - Make an address space in which the default map holds
+ * @vm: the VM
+ * @s1: to be filled
+ * @asid: its ASID
+ *
+ * vm_iova() leads to vm_ipa() of the same page, and driver memory is mapped 1:1.
+ */
+static void vm_s1_init(struct vm *vm, struct guest_s1 *s1, u16 asid)
+{
+	unsigned int i;
+
+	guest_s1_init(s1, &vm->ram, asid);
+	guest_s1_map(s1, vm_iova(0), vm_ipa(0), VM_NR_PAGES * GUEST_PAGE_SIZE);
+	guest_s1_map(s1, vm_iova(VM_BLOCK_PAGE), vm_ipa(VM_BLOCK_PAGE), GUEST_BLOCK_SIZE);
+	for (i = 0; i < vm->nr_seats; i++)
+		guest_s1_map(s1, vm->driver[i].iova, vm->driver[i].iova, vm->driver[i].size);
+}
+
+/**
+ * vm_attach() - Put a device in its seat
+ * @_metadata: the running test
+ * @self: the VM
+ * @seat: the device, attached to the IOAS or to nothing
+ *
+ * For SEAT_NESTED this makes what is missing of vSMMU, vDEVICE and nested HWPT.
+ * Ends the test on failure.
+ */
+static void vm_attach(struct __test_metadata *_metadata, struct vm *self, struct seat *seat)
+{
+	struct vsmmu *vsmmu = seat->vsmmu;
+	struct iommu_hwpt_arm_smmuv3 vste;
+
+	if (seat->layout.mode == SEAT_DIRECT)
+		test_cmd_vfio_attach(seat->dev, self->parent_id);
+	if (seat->layout.mode != SEAT_NESTED)
+		return;
+
+	if (!vsmmu->id) {
+		ASSERT_EQ(0, _test_cmd_viommu_alloc(self->fd, seat->dev_id, self->parent_id, 0,
+						    IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0,
+						    &vsmmu->id))
+		{
+			TH_LOG("vIOMMU for %s behind %s: %s", seat->dev->bdf,
+			       seat->dev->iommu_name, strerror(errno));
+		}
+	}
+	test_cmd_vdevice_alloc(vsmmu->id, seat->dev_id, seat->vsid, &seat->vdev_id);
+	vsmmu->nr_devs++;
+	vste = guest_vste_s1(guest_to_ipa(&self->ram, vsmmu->cd));
+	test_cmd_hwpt_alloc_nested(seat->dev_id, vsmmu->id, 0, &seat->hwpt_id,
+				   IOMMU_HWPT_DATA_ARM_SMMUV3, &vste, sizeof(vste));
+	test_cmd_vfio_attach(seat->dev, seat->hwpt_id);
+}
+
+/**
+ * vm_detach() - Take a device out of its seat
+ * @_metadata: the running test
+ * @self: the VM
+ * @seat: the device, after vm_attach()
+ *
+ * Destroys what vm_attach() made, the vSMMU with its last device. The device
+ * stays open, attached to nothing.
+ */
+static void vm_detach(struct __test_metadata *_metadata, struct vm *self, struct seat *seat)
+{
+	test_cmd_vfio_detach(seat->dev);
+	if (seat->layout.mode != SEAT_NESTED)
+		return;
+	test_ioctl_destroy(seat->hwpt_id);
+	test_ioctl_destroy(seat->vdev_id);
+	if (--seat->vsmmu->nr_devs)
+		return;
+	test_ioctl_destroy(seat->vsmmu->id);
+	seat->vsmmu->id = 0;
+}
+
+static void vm_init_memory(struct __test_metadata *_metadata, struct vm *self)
+{
+	int page;
+
+	self->ram.ipa = VM_TABLES_IPA;
+	self->ram.size = VM_TABLES_SIZE;
+	self->ram.vaddr = mmap(NULL, VM_TABLES_SIZE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ram.vaddr);
+	test_ioctl_ioas_map_fixed(self->ram.vaddr, self->ram.size, self->ram.ipa);
+
+	self->pages = mmap(NULL, VM_TOTAL_PAGES * GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->pages);
+	for (page = 0; page < VM_NR_PAGES; page++)
+		vm_map(_metadata, self, page, page, 1);
+}
+
+static void vm_init_seat(struct __test_metadata *_metadata, struct vm *self,
+			 struct seat *seat, const struct seat_layout *layout,
+			 struct dma_region *driver)
+{
+	unsigned int nr = seat - self->seat;
+
+	seat->layout = *layout;
+	if (layout->mode == SEAT_NESTED)
+		seat->vsmmu = &self->vsmmu[layout->vsmmu];
+	seat->vsid = 0x1000 * (nr + 1) + 0x35;
+
+	driver->vaddr = mmap(NULL, DMA_DRIVER_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, driver->vaddr);
+	driver->iova = VM_DRIVER_IPA + nr * DMA_DRIVER_SIZE;
+	driver->size = DMA_DRIVER_SIZE;
+	iommu_map(self->iommu, driver);
+	dma_device_open(seat->dev, self->iommu, driver);
+	seat->dev_id = seat->dev->vfio->dev_id;
+}
+
+/**
+ * vm_init() - Make the VM and put all devices in their seats
+ * @_metadata: the running test
+ * @self: to be filled, zeroed
+ * @layout: what the test asks for
+ *
+ * Skips the test if the devices that the user named do not allow for @layout, or
+ * their SMMU cannot nest. Ends it on any failure. vm_cleanup() has to follow.
+ */
+static void vm_init(struct __test_metadata *_metadata, struct vm *self,
+		    const struct vm_layout *layout)
+{
+	struct iommu_hw_info_arm_smmuv3 info = {};
+	struct dma_device *devs[VM_MAX_SEATS];
+	struct dma_want want[VM_MAX_SEATS];
+	unsigned int nr_smmus = 0, i;
+	bool igb = false;
+	int ret;
+
+	for (i = 0; i < layout->nr_seats; i++)
+		want[i] = (struct dma_want){ layout->seat[i].smmu, layout->seat[i].kind };
+	if (!dma_devices_pick(want, layout->nr_seats, devs)) {
+		for (i = 0; i < layout->nr_seats; i++) {
+			if (nr_smmus <= want[i].iommu)
+				nr_smmus = want[i].iommu + 1;
+			igb |= want[i].kind == DMA_IGB;
+		}
+		SKIP(return, "needs %u DMA device(s)%s behind %u SMMU(s); name more devices",
+		     layout->nr_seats, igb ? " (igb)" : "", nr_smmus);
+	}
+
+	self->nr_seats = layout->nr_seats;
+	self->iommu = iommu_init(MODE_IOMMUFD);
+	self->fd = self->iommu->iommufd;
+	self->ioas_id = self->iommu->ioas_id;
+	for (i = 0; i < self->nr_seats; i++) {
+		self->seat[i].dev = devs[i];
+		vm_init_seat(_metadata, self, &self->seat[i], &layout->seat[i], &self->driver[i]);
+	}
+
+	ret = _test_cmd_get_smmuv3_info(self->fd, self->seat[0].dev_id, &info);
+	if (ret && errno == EMEDIUMTYPE)
+		SKIP(return, "%s is not behind an SMMUv3", devs[0]->bdf);
+	ASSERT_EQ(0, ret);
+	/* IHI0070 6.3.1 SMMU_IDR0.{S1P, S2P}, 6.3.6 SMMU_IDR5.OAS */
+	if ((info.idr[0] & 3) != 3)
+		SKIP(return, "%s has no nested translation", devs[0]->iommu_name);
+	self->ips = info.idr[5] & 7;
+
+	test_cmd_hwpt_alloc(self->seat[0].dev_id, self->ioas_id, IOMMU_HWPT_ALLOC_NEST_PARENT,
+			    &self->parent_id);
+	vm_init_memory(_metadata, self);
+
+	for (i = 0; i < self->nr_seats; i++) {
+		vm_s1_init(self, &self->vsmmu[i].s1, VM_ASID);
+		self->vsmmu[i].cd = guest_alloc_page(&self->ram);
+		guest_cd_write(self->vsmmu[i].cd, &self->vsmmu[i].s1, self->ips);
+	}
+
+	/* CANWBS is not visible to user space: see if a vIOMMU is to be had at all */
+	if (self->seat[0].layout.mode != SEAT_NESTED)
+		return;
+	ret = _test_cmd_viommu_alloc(self->fd, self->seat[0].dev_id, self->parent_id, 0,
+				     IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &self->vsmmu[0].id);
+	if (ret && errno == EOPNOTSUPP)
+		SKIP(return, "%s guarantees coherency neither by CANWBS nor by S2FWB",
+		     devs[0]->iommu_name);
+	ASSERT_EQ(0, ret);
+	test_ioctl_destroy(self->vsmmu[0].id);
+	self->vsmmu[0].id = 0;
+}
+
+/**
+ * vm_attach_all() - Put all devices in their seats
+ * @_metadata: the running test
+ * @self: the VM
+ */
+static void vm_attach_all(struct __test_metadata *_metadata, struct vm *self)
+{
+	unsigned int i;
+
+	for (i = 0; i < self->nr_seats; i++)
+		vm_attach(_metadata, self, &self->seat[i]);
+}
+
+/**
+ * vm_cleanup() - Close everything, whatever state it is in
+ * @vm: the VM
+ */
+static void vm_cleanup(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->nr_seats; i++)
+		dma_device_close(vm->seat[i].dev);
+	iommu_cleanup(vm->iommu);
+}
+
+#endif
