@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Thin: each verb is one script in scripts/, which says what it does and takes
 # its settings from the environment (make VERB SETTING=value exports them).
-export DRIVER TEST CONFIG TRACE TIMEOUT JOBS KSRC
+export DRIVER TEST CONFIG TRACE TIMEOUT JOBS KSRC KMEMLEAK
 
 .PHONY: help kselftest check shell tree export report list clean
 help:

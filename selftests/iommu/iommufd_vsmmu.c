@@ -523,6 +523,118 @@ TEST_F(two_vsmmus, vsid_of_another_vsmmu_is_refused)
 }
 
 /*
+ * A device changes its seat while others, on the same and on another SMMU, stay
+ * in theirs and one of them does DMA all the time.
+ */
+FIXTURE(moving)
+{
+	struct vm vm;
+	struct seat *mover;
+	int fd;
+};
+
+FIXTURE_SETUP(moving)
+{
+	struct vm_layout layout = { 3, { SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1),
+					 SEAT(1, NESTED, .vsmmu = 2) } };
+
+	vm_init(_metadata, &self->vm, &layout);
+	if (_metadata->exit_code == KSFT_SKIP)
+		return;
+	self->mover = &self->vm.seat[0];
+	self->fd = self->vm.fd;
+	vm_attach_all(_metadata, &self->vm);
+}
+
+FIXTURE_TEARDOWN(moving)
+{
+	vm_cleanup(&self->vm);
+}
+
+/* Every ordered pair of seats, also from a vSMMU to itself */
+TEST_F(moving, between_vsmmus_and_direct)
+{
+	static const struct {
+		const char *name;
+		enum seat_mode mode;
+		unsigned int vsmmu;
+		int page;
+	} place[] = {
+		{ "a vSMMU of its own", SEAT_NESTED, 0, TEST_PAGE },
+		{ "the other vSMMU", SEAT_NESTED, 1, OTHER_PAGE },
+		{ "the parent", SEAT_DIRECT, 0, TEST_PAGE },
+	};
+	struct vm *vm = &self->vm;
+	struct seat *mover = self->mover;
+	struct seat *stays = &vm->seat[2];
+	struct vm_writer writer;
+	unsigned int from, to, i;
+	char when[80];
+
+	/* One IOVA and ASID, two guests, two pages: the wrong VMID shows */
+	guest_s1_map(&vm->vsmmu[1].s1, vm_iova(TEST_PAGE), vm_ipa(OTHER_PAGE), GUEST_PAGE_SIZE);
+	vm_writer_start(_metadata, vm, &writer, &vm->seat[1]);
+	for (from = 0; from < ARRAY_SIZE(place); from++) {
+		for (to = 0; to < ARRAY_SIZE(place); to++) {
+			const unsigned int way[] = { from, to };
+
+			for (i = 0; i < ARRAY_SIZE(way); i++) {
+				unsigned int at = way[i];
+
+				vm_writer_wait(&writer);
+				vm_move(_metadata, vm, mover, place[at].mode,
+					&vm->vsmmu[place[at].vsmmu]);
+				vm_writer_wait(&writer);
+				snprintf(when, sizeof(when), "moved from %s to %s",
+					 i ? place[from].name : "anywhere", place[at].name);
+				EXPECT_DMA(place[at].page, vm, mover, seat_iova(mover, TEST_PAGE),
+					   "%s", when);
+				EXPECT_DMA(TEST_PAGE, vm, stays, vm_iova(TEST_PAGE), "%s", when);
+				vm_unmap(_metadata, vm, place[at].page, 1);
+				EXPECT_DMA(DMA_FAULT, vm, mover, seat_iova(mover, TEST_PAGE),
+					   "%s, page unmapped from the IOAS", when);
+				EXPECT_DMA(DMA_FAULT, vm, stays, vm_iova(place[at].page),
+					   "%s, page unmapped from the IOAS", when);
+				vm_map(_metadata, vm, place[at].page, place[at].page, 1);
+			}
+		}
+	}
+	vm_writer_stop(&writer);
+	EXPECT_EQ(0, writer.bad)
+	{
+		TH_LOG("%lu of %lu writes of the device that stayed", (unsigned long)writer.bad,
+		       (unsigned long)writer.done);
+	}
+	vm_move(_metadata, vm, mover, SEAT_NESTED, &vm->vsmmu[0]);
+}
+
+/*
+ * Everything is made and destroyed over and over while another device has a
+ * vSMMU on the same SMMU. An id that leaks shows where there are few (an SMMU
+ * with 8 bits runs out) and in the rig's trace; memory, under kmemleak.
+ */
+TEST_F(moving, create_and_destroy_rounds)
+{
+	static const u32 flags[] = { 0, IOMMU_HWPT_ALLOC_NEST_PARENT };
+	struct vm *vm = &self->vm;
+	struct seat *mover = self->mover;
+	unsigned int round;
+	u32 hwpt_id;
+
+	for (round = 0; round < 260; round++) {
+		vm_detach(_metadata, vm, mover);
+		test_cmd_hwpt_alloc(mover->dev_id, vm->ioas_id, flags[round % 2], &hwpt_id);
+		test_cmd_vfio_attach(mover->dev, hwpt_id);
+		test_cmd_vfio_detach(mover->dev);
+		test_ioctl_destroy(hwpt_id);
+		vm_attach(_metadata, vm, mover);
+	}
+	check_all_seats(_metadata, vm, TEST_PAGE, TEST_PAGE, "after the rounds");
+	vm_unmap(_metadata, vm, TEST_PAGE, 1);
+	check_all_seats(_metadata, vm, TEST_PAGE, DMA_FAULT, "after the rounds, page unmapped");
+}
+
+/*
  * The ioctls: objects in use, and input that is not right.
  */
 FIXTURE(uapi)
