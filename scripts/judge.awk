@@ -17,6 +17,18 @@ function glob(s) {
 
 function problem(text) { problems[++nproblems] = text }
 
+# What a failed case says, without the harness: one line each, the first four.
+function words(text,	part, said, n, i, out, lines) {
+	n = split(text, part, "; ")
+	for (i = 1; i <= n && lines < 4; i++) {
+		if (part[i] ~ /:Expected |: Test failed$/ || said[part[i]]++) continue
+		sub(/^[a-z0-9_]+\.c:[0-9]+:[a-z0-9_]+:/, "", part[i])
+		out = out "\n      > " part[i]
+		lines++
+	}
+	return out
+}
+
 # One leaf: compare with the expectations and count.
 function leaf(name, result, text,	i, want, reason) {
 	want = "pass"
@@ -28,7 +40,12 @@ function leaf(name, result, text,	i, want, reason) {
 	cases++
 	c_program[cases] = program; c_name[cases] = name; c_text[cases] = text
 	if (result == want && want == "pass") class = "pass"
-	else if (result == want && want == "fail") { class = "xfail"; c_text[cases] = reason }
+	else if (result == want && want == "fail") {
+		class = "xfail"
+		c_text[cases] = reason
+		# Of a bug one wants to see what it does.
+		if (run["bug"]) c_words[cases] = words(text)
+	}
 	else if (result == want) { class = "skip"; c_text[cases] = reason }
 	else if (result == "pass") {
 		class = "XPASS"
@@ -94,8 +111,14 @@ FILENAME ~ /\/run$/ {
 
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
+	if ($1 == "test") next
+	if ($1 == "problem" && match($0, / # ./)) {
+		p_text[++nexpected] = substr($0, 9, RSTART - 9)
+		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
+		next
+	}
 	if (($1 != "fail" && $1 != "skip") || NF < 5 || $4 != "#") {
-		problem("expectations line " FNR " is not \"fail|skip PROGRAM CASE # reason\"")
+		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem TEXT # reason\"")
 		next
 	}
 	nexpect++
@@ -105,7 +128,16 @@ FILENAME ~ /\/expectations$/ {
 	next
 }
 
-FILENAME ~ /\/problems$/ { problem($0); next }
+FILENAME ~ /\/problems$/ {
+	for (i = 1; i <= nexpected; i++)
+		if ($0 ~ p_glob[i]) {
+			p_used[i] = 1
+			print "as expected: " $0
+			next
+		}
+	problem($0)
+	next
+}
 
 # ---- KTAP. The kselftest runner puts "# " before what a program prints; KUnit
 # nests with four blanks; both count as one level.
@@ -149,8 +181,10 @@ END {
 		picked[name] = 1
 	}
 	for (i = 1; i <= nexpect; i++)
-		if (!e_used[i] && e_program[i] in seen && run["cases"] == "")
+		if (!e_used[i] && e_program[i] in seen && (run["cases"] == "" || run["bug"]))
 			problem("expectation matches no case: " e_text[i])
+	for (i = 1; i <= nexpected; i++)
+		if (!p_used[i]) problem("no problem of this kind: " p_text[i])
 
 	junit = results "/junit.xml"
 	print "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>" > junit
@@ -191,7 +225,7 @@ END {
 			if (length(text) > 300)
 				text = substr(text, 1, 300) " ... (all of it in junit.xml)"
 			printf "  %s%s %s: %s\n", k == 1 ? "" : c_class[c] " ", c_program[c], \
-				c_name[c], text
+				c_name[c], text c_words[c]
 		}
 	}
 	for (i = 1; i <= nproblems; i++) {

@@ -122,33 +122,40 @@ TEST_F(shared_parent, s2_unmap_faults_every_device)
 		int remap_to;
 	} area[] = {
 		{ "4K", TEST_PAGE, 1, OTHER_PAGE },
+		/* Part of a table, which therefore stays */
+		{ "16K", 4, 4, 8 },
 		{ "2M", VM_BLOCK_PAGE, VM_BLOCK_NR_PAGES, VM_BLOCK_PAGE },
 	};
 	struct vm *vm = &self->vm;
 	char when[64];
-	unsigned int i, j;
+	unsigned int i, j, k;
 
 	vm_map(_metadata, vm, VM_BLOCK_PAGE, VM_BLOCK_PAGE, VM_BLOCK_NR_PAGES);
 	vm_attach_all(_metadata, vm);
 	for (i = 0; i < ARRAY_SIZE(area); i++) {
 		int probe[] = { 0, area[i].nr / 2, area[i].nr - 1 };
 		unsigned int nr_probes = area[i].nr == 1 ? 1 : ARRAY_SIZE(probe);
+		int to[] = { area[i].remap_to, area[i].page };
 
 		snprintf(when, sizeof(when), "%s mapped", area[i].name);
 		for (j = 0; j < nr_probes; j++)
 			check_all_seats(_metadata, vm, area[i].page + probe[j],
 					area[i].page + probe[j], when);
 
-		vm_unmap(_metadata, vm, area[i].page, area[i].nr);
-		snprintf(when, sizeof(when), "%s unmapped from the IOAS", area[i].name);
-		for (j = 0; j < nr_probes; j++)
-			check_all_seats(_metadata, vm, area[i].page + probe[j], DMA_FAULT, when);
+		/* There and back: the second time as what one ioctl has mapped */
+		for (k = 0; k < ARRAY_SIZE(to); k++) {
+			vm_unmap(_metadata, vm, area[i].page, area[i].nr);
+			snprintf(when, sizeof(when), "%s unmapped from the IOAS", area[i].name);
+			for (j = 0; j < nr_probes; j++)
+				check_all_seats(_metadata, vm, area[i].page + probe[j], DMA_FAULT,
+						when);
 
-		vm_map(_metadata, vm, area[i].page, area[i].remap_to, area[i].nr);
-		snprintf(when, sizeof(when), "%s mapped anew", area[i].name);
-		for (j = 0; j < nr_probes; j++)
-			check_all_seats(_metadata, vm, area[i].page + probe[j],
-					area[i].remap_to + probe[j], when);
+			vm_map(_metadata, vm, area[i].page, to[k], area[i].nr);
+			snprintf(when, sizeof(when), "%s mapped anew", area[i].name);
+			for (j = 0; j < nr_probes; j++)
+				check_all_seats(_metadata, vm, area[i].page + probe[j],
+						to[k] + probe[j], when);
+		}
 	}
 }
 
@@ -481,6 +488,22 @@ TEST_F(two_vsmmus, reused_vmid_is_clean)
 		vm_detach(_metadata, &self->vm, seat);
 	}
 	vm_attach_all(_metadata, &self->vm);
+}
+
+/* A vSMMU without an attached device keeps its VMID: a new one must get another */
+TEST_F(two_vsmmus, idle_vsmmu_keeps_its_vmid)
+{
+	static const int page[] = { TEST_PAGE, OTHER_PAGE };
+	u64 iova = vm_iova(TEST_PAGE);
+	unsigned int i;
+
+	guest_s1_map(&self->vm.vsmmu[1].s1, iova, vm_ipa(page[1]), GUEST_PAGE_SIZE);
+	test_cmd_vfio_detach(self->seat[0].dev);
+	vm_detach(_metadata, &self->vm, &self->seat[1]);
+	vm_attach(_metadata, &self->vm, &self->seat[1]);
+	test_cmd_vfio_attach(self->seat[0].dev, self->seat[0].hwpt_id);
+	for (i = 0; i < 4; i++)
+		EXPECT_DMA(page[i % 2], &self->vm, &self->seat[i % 2], iova, "guest %u", i % 2);
 }
 
 /*
