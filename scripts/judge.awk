@@ -39,6 +39,11 @@ function leaf(name, result, text,	i, want, reason) {
 		}
 	cases++
 	c_program[cases] = program; c_name[cases] = name; c_text[cases] = text
+	# A bug may break more than its test.
+	if (run["bug"] && want == "pass" && result == "fail") {
+		want = "fail"
+		reason = "too"
+	}
 	if (result == want && want == "pass") class = "pass"
 	else if (result == want && want == "fail") {
 		class = "xfail"
@@ -86,7 +91,9 @@ function result_line(d, line,	ok, name, result, text, sub_leaves) {
 	if (d == 0) {
 		program_end(name, result, text, sub_leaves)
 	} else if (!sub_leaves) {
-		leaf(name, result, result == "fail" && diag != "" ? diag : text)
+		# The parameters of a KUnit test are cases of that test.
+		leaf((d > 2 ? subtest[d] "." : "") name, result,
+			result == "fail" && diag != "" ? diag : text)
 	}
 	diag = ""
 }
@@ -111,7 +118,7 @@ FILENAME ~ /\/run$/ {
 
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
-	if ($1 == "test") next
+	if ($1 == "test" || $1 == "timeout") next
 	if ($1 == "problem" && match($0, / # ./)) {
 		p_text[++nexpected] = substr($0, 9, RSTART - 9)
 		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
@@ -157,6 +164,10 @@ FILENAME ~ /\/problems$/ {
 	if (line ~ /^# /) { depth = 1; line = substr(line, 3) }
 	while (line ~ /^    /) { depth++; line = substr(line, 5) }
 	if (depth > deepest) deepest = depth
+	if (line ~ /^# Subtest: /) {
+		subtest[depth] = substr(line, 12)
+		next
+	}
 	if (match(line, /^1\.\.[0-9]+/)) {
 		plan[depth] = substr(line, 4, RLENGTH - 3) + 0
 		done[depth] = 0
