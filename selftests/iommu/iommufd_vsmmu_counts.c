@@ -16,7 +16,7 @@
 #define COUNTS_PAGE		6
 
 /* Where the page tables are measured */
-#define COUNTS_IOVA		(1ULL << 30)
+#define COUNTS_IOVA		BIT_ULL(30)
 #define COUNTS_SIZE		(64UL << 20)
 
 FIXTURE(counts)
