@@ -42,7 +42,7 @@
 #define VM_PAGES_IOVA		0x1956780000ULL
 #define VM_BLOCK_IOVA		0x2a67800000ULL
 
-#define VM_MAX_SEATS		3
+#define VM_MAX_SEATS		8
 
 /* All guests use the same ASID: that must not matter */
 #define VM_ASID			7
