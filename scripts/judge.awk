@@ -21,7 +21,7 @@ function problem(text) { problems[++nproblems] = text }
 function words(text,	part, said, n, i, out, lines) {
 	n = split(text, part, "; ")
 	for (i = 1; i <= n && lines < 4; i++) {
-		if (part[i] ~ /:Expected |: Test failed$/ || said[part[i]]++) continue
+		if (part[i] ~ /:Expected |: Test failed$|EXPECTATION FAILED at/ || said[part[i]]++) continue
 		sub(/^[a-z0-9_]+\.c:[0-9]+:[a-z0-9_]+:/, "", part[i])
 		out = out "\n      > " part[i]
 		lines++
