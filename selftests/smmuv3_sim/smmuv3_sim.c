@@ -911,18 +911,6 @@ TEST_F(stage, permissions)
 }
 
 /* Nested: tables of a guest in all granules, over what the kernel maps */
-#define G_VALID		BIT_ULL(0)
-#define G_TABLE		BIT_ULL(1)
-#define G_PAGE		BIT_ULL(1)
-#define G_USER		BIT_ULL(6)
-#define G_RO		BIT_ULL(7)
-#define G_AF		BIT_ULL(10)
-#define G_NG		BIT_ULL(11)
-#define G_OK		(G_VALID | G_USER | G_AF | G_NG)
-/* Of the guest's memory: data below, tables above */
-#define G_TABLES	(BLOCK / 2)
-#define G_CD		(BLOCK - PAGE)
-
 FIXTURE(nested)
 {
 	struct machine m;
@@ -978,40 +966,8 @@ FIXTURE_TEARDOWN(nested)
 	machine_exit(_metadata, &self->m);
 }
 
-/* Independent of the simulator's walk: where the entry for @iova at @level is */
-static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_t *next,
-		      size_t root, __u64 iova, int level)
-{
-	int cur = 3 - (ia - tg - 1) / (tg - 3);
-	size_t table = root;
-
-	for (;; cur++) {
-		unsigned int shift = tg + (3 - cur) * (tg - 3);
-		__u64 *entry = (__u64 *)(m->mem + table) + ((iova >> shift) & ((1 << (tg - 3)) - 1));
-
-		if (cur == level)
-			return entry;
-		if (!*entry) {
-			*entry = (GUEST_IPA + *next) | G_VALID | G_TABLE;
-			*next += 1UL << tg;
-		}
-		table = (*entry & 0xfffffffff000ULL) - GUEST_IPA;
-	}
-}
-
 #define ENTRY(_iova, _level) \
 	(*g_entry(m, variant->tg, variant->ia, &self->next, root, _iova, _level))
-
-static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int tg_field,
-		       unsigned int ia, __u16 asid)
-{
-	__u64 *word = (__u64 *)(m->mem + cd);
-
-	/* V, AA64, EPD1, R, A, ASET, IPS 40 bits */
-	word[1] = GUEST_IPA + root;
-	word[0] = (64 - ia) | tg_field << 6 | 1ULL << 30 | 1ULL << 31 | 2ULL << 32 | 1ULL << 41 |
-		  7ULL << 45 | (__u64)asid << 48;
-}
 
 TEST_F(nested, walks)
 {
@@ -1035,7 +991,7 @@ TEST_F(nested, walks)
 	ENTRY(iova + 7 * unit, 3) = (GUEST_IPA + BLOCK + 3 * unit) | G_OK | G_PAGE;
 	ENTRY(iova + block, 2) = GUEST_IPA | G_OK;
 	ENTRY(iova + 2 * block, 2) = GUEST_IPA / 2 | G_VALID | G_TABLE;
-	
+
 	EXPECT_EQ(0, guest_attach(g, vste));
 	EXPECT_DMA(m, dev, iova, -C_BAD_CD, "no CD yet");
 	g_write_cd(m, G_CD, root, variant->tg_field, variant->ia, 7);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "kselftest_harness.h"
 #include <vdso/bits.h>
 /* iommufd_utils.h has its own */
 #undef BITS_PER_LONG
@@ -328,6 +329,51 @@ static int guest_cmds(struct guest *g, struct smmuv3_cmd *cmds, __u32 nr)
 static int guest_cmd(struct guest *g, struct smmuv3_cmd cmd)
 {
 	return guest_cmds(g, &cmd, 1);
+}
+
+/* Descriptors of a guest's stage 1 */
+#define G_VALID		BIT_ULL(0)
+#define G_TABLE		BIT_ULL(1)
+#define G_PAGE		BIT_ULL(1)
+#define G_USER		BIT_ULL(6)
+#define G_RO		BIT_ULL(7)
+#define G_AF		BIT_ULL(10)
+#define G_NG		BIT_ULL(11)
+#define G_OK		(G_VALID | G_USER | G_AF | G_NG)
+/* Of the guest's memory: data below, tables above */
+#define G_TABLES	(BLOCK / 2)
+#define G_CD		(BLOCK - PAGE)
+
+/* Independent of the simulator's walk: where the entry for @iova at @level is */
+static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_t *next,
+		      size_t root, __u64 iova, int level)
+{
+	int cur = 3 - (ia - tg - 1) / (tg - 3);
+	size_t table = root;
+
+	for (;; cur++) {
+		unsigned int shift = tg + (3 - cur) * (tg - 3);
+		__u64 *entry = (__u64 *)(m->mem + table) + ((iova >> shift) & ((1 << (tg - 3)) - 1));
+
+		if (cur == level)
+			return entry;
+		if (!*entry) {
+			*entry = (GUEST_IPA + *next) | G_VALID | G_TABLE;
+			*next += 1UL << tg;
+		}
+		table = (*entry & 0xfffffffff000ULL) - GUEST_IPA;
+	}
+}
+
+static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int tg_field,
+		       unsigned int ia, __u16 asid)
+{
+	__u64 *word = (__u64 *)(m->mem + cd);
+
+	/* V, AA64, EPD1, R, A, ASET, IPS 40 bits */
+	word[1] = GUEST_IPA + root;
+	word[0] = (64 - ia) | tg_field << 6 | 1ULL << 30 | 1ULL << 31 | 2ULL << 32 | 1ULL << 41 |
+		  7ULL << 45 | (__u64)asid << 48;
 }
 
 #define __EXPECT_DMA(_m, _dev, _flags, _pasid, _iova, _want, ...)		\
