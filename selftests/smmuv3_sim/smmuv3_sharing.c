@@ -456,7 +456,6 @@ FIXTURE_VARIANT(compatible)
 	__u32 idr1;
 	__u32 idr3_clear;
 	__u32 oas;
-	__u32 create_flags;
 	__u32 hwpt_flags;
 	int want;
 };
@@ -478,8 +477,6 @@ COMPATIBLE(less_address_bits_parent, .oas = SIM_IDR5_OAS40, .hwpt_flags = PARENT
 COMPATIBLE(no_fwb_parent, .idr3_clear = SIM_IDR3_FWB, .hwpt_flags = PARENT, .want = -EINVAL);
 COMPATIBLE(no_stage_1, .idr0_clear = SIM_IDR0_S1P, .want = -EINVAL);
 COMPATIBLE(no_stage_2_parent, .idr0_clear = SIM_IDR0_S2P, .hwpt_flags = PARENT, .want = -EINVAL);
-COMPATIBLE(not_coherent, .idr0_clear = SIM_IDR0_COHACC, .create_flags = SMMUV3_SIM_NOT_COHERENT,
-	   .want = -EINVAL);
 COMPATIBLE(no_dirty_tracking, .idr0_clear = SIM_IDR0_HTTU_DIRTY,
 	   .hwpt_flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING, .want = -EINVAL);
 
@@ -495,7 +492,6 @@ FIXTURE_SETUP(compatible)
 	cfg.idr3 &= ~variant->idr3_clear;
 	if (variant->oas)
 		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | variant->oas;
-	cfg.flags = variant->create_flags;
 	machine_add(_metadata, m, 1, &cfg);
 	machine_open(_metadata, m, 0, 0, 0);
 	machine_open(_metadata, m, 1, 1, 0);
@@ -587,30 +583,53 @@ TEST_F_TIMEOUT(machine, vmids_run_out, 60)
 	EXPECT_CLEAN(m, "recovered");
 }
 
-/* A vSMMU for an endpoint whose writes may bypass the caches */
-TEST_F(machine, not_canwbs)
+/*
+ * An endpoint whose writes may bypass the caches: without S2FWB in the table a
+ * guest must not decide about its memory attributes.
+ */
+TEST_F(machine, no_canwbs_no_fwb)
 {
 	struct machine *m = &self->m;
 	struct smmuv3_sim_create cfg = sim_default();
-	__u32 parent[2], id;
-	int i;
+	struct iommu_hwpt_arm_smmuv3 vste = guest_vste(VSTE_CFG_BYPASS);
+	struct guest g;
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0] | SMMUV3_SIM_EP_NO_CANWBS;
+	cfg.idr3 &= ~SIM_IDR3_FWB;
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	machine_open(_metadata, m, 1, 0, 1);
+	EXPECT_EQ(-1, guest_init(&g, m, &m->dev[1], 0));
+	/* Nor in a vSMMU that was made for another endpoint */
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	EXPECT_EQ(0, guest_attach(&g, vste));
+	ASSERT_EQ(0, _test_cmd_vdevice_alloc(m->iommufd, g.viommu, m->dev[1].id, 8, &g.vdev));
+	EXPECT_EQ(-EINVAL, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, g.hwpt));
+}
+
+TEST_F(machine, no_canwbs_fwb)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	struct iommu_hwpt_arm_smmuv3 vste = guest_vste(VSTE_CFG_BYPASS);
+	__u32 parent;
+	struct guest g;
 
 	cfg.ep_flags[0] |= SMMUV3_SIM_EP_NO_CANWBS;
 	machine_add(_metadata, m, 0, &cfg);
 	cfg.idr3 &= ~SIM_IDR3_FWB;
+	cfg.ep_flags[0] &= ~SMMUV3_SIM_EP_NO_CANWBS;
 	machine_add(_metadata, m, 1, &cfg);
-	for (i = 0; i < 2; i++) {
-		machine_open(_metadata, m, i, i, 0);
-		ASSERT_EQ(0, machine_hwpt(m, &m->dev[i], PARENT, &parent[i]));
-	}
-	/* With S2FWB in the table it is good */
-	EXPECT_EQ(0, _test_cmd_viommu_alloc(m->iommufd, m->dev[0].id, parent[0], 0,
-					    IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &id));
-	/* Without in the SMMU, or in the table though the SMMU could, it is not */
-	EXPECT_EQ(-1, _test_cmd_viommu_alloc(m->iommufd, m->dev[1].id, parent[1], 0,
-					     IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &id));
-	EXPECT_EQ(-1, _test_cmd_viommu_alloc(m->iommufd, m->dev[0].id, parent[1], 0,
-					     IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &id));
+	machine_open(_metadata, m, 0, 0, 0);
+	machine_open(_metadata, m, 1, 1, 0);
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	EXPECT_EQ(0, guest_attach(&g, vste));
+	EXPECT_EQ(0, guest_detach(&g));
+	/* It is the table that counts, not what the SMMU could do */
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[1], PARENT, &parent));
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], parent));
+	EXPECT_EQ(-EINVAL, guest_attach(&g, vste));
 }
 
 /* 1 GiB without ranges: not a command for each page */
