@@ -169,7 +169,8 @@ static void check_all(struct __test_metadata *_metadata, struct machine *m, cons
 	int i;
 
 	for (i = 0; i < MACHINE_DEVS && use[i]; i++) {
-		EXPECT_DMA(m, &m->dev[i], iova_of(use[i], offset), want, "%s, endpoint %d", when, i);
+		EXPECT_DMA(m, &m->dev[i], iova_of(use[i], offset), want, "%s, endpoint %d", when,
+			   i);
 		__EXPECT_DMA(m, &m->dev[i], ATS, SIM_NO_PASID, iova_of(use[i], offset), want,
 			     "%s, ATS, endpoint %d", when, i);
 	}
@@ -357,9 +358,11 @@ TEST_F(machine, sva_munmap_on_two_smmus)
 	int i;
 
 	add_two_sva(_metadata, m);
-	mem = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
-		   -1, 0);
+	mem = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)mem);
+	/* The driver rounds what it drops from an ATC up to an aligned power of two */
+	mem = (void *)(((uintptr_t)mem + 4 * PAGE - 1) & ~(4 * PAGE - 1));
 	memset((void *)mem, 0x5a, 4 * PAGE);
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, sva_bind(m, i, &pasid[i]));
@@ -592,6 +595,7 @@ TEST_F(machine, no_canwbs_no_fwb)
 	struct machine *m = &self->m;
 	struct smmuv3_sim_create cfg = sim_default();
 	struct iommu_hwpt_arm_smmuv3 vste = guest_vste(VSTE_CFG_BYPASS);
+	__u32 parent;
 	struct guest g;
 
 	cfg.nr_endpoints = 2;
@@ -600,9 +604,11 @@ TEST_F(machine, no_canwbs_no_fwb)
 	machine_add(_metadata, m, 0, &cfg);
 	machine_open(_metadata, m, 0, 0, 0);
 	machine_open(_metadata, m, 1, 0, 1);
-	EXPECT_EQ(-1, guest_init(&g, m, &m->dev[1], 0));
-	/* Nor in a vSMMU that was made for another endpoint */
-	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	/* A parent made for the other endpoint would refuse this one by itself */
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[1], PARENT, &parent));
+	EXPECT_EQ(-1, guest_init(&g, m, &m->dev[1], parent));
+	/* Nor in a vSMMU that was made for the other endpoint */
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], parent));
 	EXPECT_EQ(0, guest_attach(&g, vste));
 	ASSERT_EQ(0, _test_cmd_vdevice_alloc(m->iommufd, g.viommu, m->dev[1].id, 8, &g.vdev));
 	EXPECT_EQ(-EINVAL, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, g.hwpt));
@@ -619,7 +625,6 @@ TEST_F(machine, no_canwbs_fwb)
 	cfg.ep_flags[0] |= SMMUV3_SIM_EP_NO_CANWBS;
 	machine_add(_metadata, m, 0, &cfg);
 	cfg.idr3 &= ~SIM_IDR3_FWB;
-	cfg.ep_flags[0] &= ~SMMUV3_SIM_EP_NO_CANWBS;
 	machine_add(_metadata, m, 1, &cfg);
 	machine_open(_metadata, m, 0, 0, 0);
 	machine_open(_metadata, m, 1, 1, 0);

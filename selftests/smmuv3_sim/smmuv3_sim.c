@@ -4,6 +4,9 @@
  * architecture says, its caches keep what nobody has invalidated, and its oracle
  * sees each thing that a driver must not do.
  */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "smmuv3_sim_machine.h"
 
 #define IOVA		0x100000000ULL
@@ -280,6 +283,41 @@ TEST_F(one, dma_by_registers)
 	EXPECT_CLEAN(m, "after unmap");
 }
 
+/* A program that dies with everything open leaves nothing behind */
+TEST(crash)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+	struct machine m;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct sim_smmu smmu;
+		struct sim_dev dev;
+		__u32 ioas;
+		int sim = sim_open(), iommufd = open("/dev/iommu", O_RDWR);
+
+		if (sim == -ENOENT || sim == -ENODEV)
+			_exit(KSFT_SKIP);
+		if (sim < 0 || _test_ioctl_ioas_alloc(iommufd, &ioas) ||
+		    sim_create(sim, &cfg, &smmu) || sim_vfio_open(&smmu, 0, iommufd, &dev) ||
+		    sim_vfio_attach(&dev, SIM_NO_PASID, ioas))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == KSFT_SKIP)
+		SKIP(return, "no simulator");
+	ASSERT_EQ(1, WIFSIGNALED(status));
+	machine_init(_metadata, &m);
+	cfg = sim_default();
+	machine_add(_metadata, &m, 0, &cfg);
+	EXPECT_EQ(0, m.smmu[0].cfg.out_id);
+	EXPECT_CLEAN(&m, "a new start");
+	machine_exit(_metadata, &m);
+}
 
 /* Each rule of the oracle is broken on purpose, and nothing else is reported */
 #define CMD_TLBI_UNKNOWN	0x99
@@ -641,14 +679,6 @@ TEST_F(one, atc_timeout)
 	EXPECT_CLEAN(m, "the next unmap");
 }
 
-static __u64 now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
-}
-
 TEST_F(one, slow_cmd_sync)
 {
 	struct machine *m = &self->m;
@@ -788,6 +818,58 @@ TEST_F(one, ats_block)
 	ASSERT_EQ(0, machine_unmap(m, IOVA, BLOCK));
 	EXPECT_EQ(0, atc_entries(m));
 	EXPECT_CLEAN(m, "unmapped");
+}
+
+TEST_F(one, ats_by_registers)
+{
+	struct machine *m = &self->m;
+	struct sim_dev *dev = &m->dev[0];
+	__u64 pa;
+	__u32 ctl;
+
+	ASSERT_EQ(0, sim_vfio_attach(dev, SIM_NO_PASID, m->ioas));
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, IOMMU_IOAS_MAP_READABLE));
+	ctl = sim_exerciser_ats(dev, 0, 0, IOVA + 0x123);
+	EXPECT_EQ(EXERCISER_ATS_SUCCESS | EXERCISER_ATS_CACHEABLE, ctl);
+	EXPECT_EQ(EXERCISER_PERM_READ, *(volatile __u32 *)(dev->regs + EXERCISER_ATS_PERM));
+	EXPECT_EQ(PAGE, *(volatile __u64 *)(dev->regs + EXERCISER_ATS_RANGE));
+	pa = *(volatile __u64 *)(dev->regs + EXERCISER_ATS_ADDR);
+	EXPECT_NE(0, pa);
+	EXPECT_EQ(0, pa % PAGE);
+	EXPECT_EQ(1, atc_entries(m));
+	EXPECT_EQ(0, sim_exerciser_ats(dev, EXERCISER_ATS_CLEAR, 0, NOWHERE));
+	EXPECT_EQ(0, atc_entries(m));
+	EXPECT_CLEAN(m, "cleared");
+}
+
+/* Past the limit nothing is cached any more, and the audit says so */
+TEST_F_TIMEOUT(one, full_cache, 120)
+{
+	struct machine *m = &self->m;
+	struct sim_dev *dev = &m->dev[0];
+	static __u8 buf[SMMUV3_SIM_MAX_DMA];
+	struct smmuv3_sim_stats stats;
+	__u64 start, off;
+	__u32 checked;
+	int i;
+
+	ASSERT_EQ(0, sim_vfio_attach(dev, SIM_NO_PASID, m->ioas));
+	/* Pages, since the memory is not aligned */
+	for (i = 0; i < 128; i++)
+		ASSERT_EQ(0, machine_map(m, IOVA + i * BLOCK, PAGE, BLOCK, RW));
+	for (off = 0; off < 20 * BLOCK; off += sizeof(buf))
+		ASSERT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, IOVA + off, buf, sizeof(buf), NULL));
+	start = now_us();
+	EXPECT_EQ(0, sim_audit(m->sim, NULL, &checked));
+	TH_LOG("info: audit of %u entries: %llu us", checked, now_us() - start);
+	EXPECT_LT(10000, checked);
+	for (; off < 128 * BLOCK; off += sizeof(buf))
+		ASSERT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, IOVA + off, buf, sizeof(buf), NULL));
+	ASSERT_EQ(0, sim_stats(&m->smmu[0], &stats));
+	EXPECT_LT(0, stats.dropped);
+	EXPECT_EQ(SMMUV3_SIM_MAX_ENTRIES, stats.cached[SMMUV3_SIM_CACHE_S1] +
+					  stats.cached[SMMUV3_SIM_CACHE_S1_TABLE]);
+	EXPECT_EQ(-ENOSPC, sim_audit(m->sim, NULL, NULL));
 }
 
 /* Translation: what the kernel maps */
@@ -1012,7 +1094,8 @@ TEST_F(nested, walks)
 	EXPECT_DMA(m, dev, iova + 2 * unit, -F_ACCESS, "access flag");
 	EXPECT_DMA(m, dev, iova + 3 * unit, -F_PERMISSION, "privileged only");
 	EXPECT_DMA(m, dev, iova + 4 * unit, -F_TRANSLATION, "reserved at level 3");
-	EXPECT_EQ(F_TRANSLATION, sim_dma(dev, 0, SIM_NO_PASID, iova + 5 * unit + 8, &word, 4, &dma));
+	EXPECT_EQ(F_TRANSLATION, sim_dma(dev, 0, SIM_NO_PASID, iova + 5 * unit + 8, &word, 4,
+					 &dma));
 	EXPECT_EQ(SMMUV3_SIM_FAULT_S2 | SMMUV3_SIM_FAULT_READ, dma.fault.flags);
 	EXPECT_EQ(GUEST_IPA / 2 + 8, dma.fault.ipa);
 	EXPECT_EQ(iova + 5 * unit + 8, dma.fault.iova);

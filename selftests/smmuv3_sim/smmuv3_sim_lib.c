@@ -436,11 +436,27 @@ static volatile __u32 *reg32(struct sim_dev *dev, unsigned int offset)
 	return (volatile __u32 *)(dev->regs + offset);
 }
 
+/* Start something, and wait until the endpoint takes the trigger back */
+static int trigger(struct sim_dev *dev, unsigned int reg, __u32 ctl, __u32 mask)
+{
+	struct timespec start, now;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	*reg32(dev, reg) = ctl | 1;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (*reg32(dev, reg) & mask) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec - start.tv_sec > 2)
+			return -ETIMEDOUT;
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return 0;
+}
+
 int sim_exerciser_dma(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova, void *data,
 		      __u32 length)
 {
 	volatile __u32 *buffer = dev->data;
-	struct timespec start, now;
 	__u32 *words = data;
 	__u32 i;
 
@@ -452,17 +468,19 @@ int sim_exerciser_dma(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova, v
 	*(volatile __u64 *)(dev->regs + EXERCISER_BUS_ADDR) = iova;
 	*reg32(dev, EXERCISER_DMA_LEN) = length;
 	*reg32(dev, EXERCISER_PASID) = pasid;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	*reg32(dev, EXERCISER_DMA_CTL) = ctl | 1;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (*reg32(dev, EXERCISER_DMA_CTL) & EXERCISER_DMA_TRIGGER) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - start.tv_sec > 2)
-			return -ETIMEDOUT;
-	}
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (trigger(dev, EXERCISER_DMA_CTL, ctl, EXERCISER_DMA_TRIGGER))
+		return -ETIMEDOUT;
 	if (!(ctl & EXERCISER_DMA_WRITE))
 		for (i = 0; i < length / sizeof(*words); i++)
 			words[i] = buffer[i];
 	return *reg32(dev, EXERCISER_DMA_STATUS) & 3;
+}
+
+int sim_exerciser_ats(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova)
+{
+	*(volatile __u64 *)(dev->regs + EXERCISER_BUS_ADDR) = iova;
+	*reg32(dev, EXERCISER_PASID) = pasid;
+	if (trigger(dev, EXERCISER_ATS_CTL, ctl, EXERCISER_ATS_TRIGGER))
+		return -ETIMEDOUT;
+	return *reg32(dev, EXERCISER_ATS_CTL);
 }

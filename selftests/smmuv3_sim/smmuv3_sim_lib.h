@@ -8,40 +8,41 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <linux/const.h>
 #include <linux/types.h>
 
 #include "smmuv3_sim_uapi.h"
 
 /* Registers (IHI0070 6.3), the fields that tests change */
-#define SIM_IDR0_S2P		(1U << 0)
-#define SIM_IDR0_S1P		(1U << 1)
+#define SIM_IDR0_S2P		_BITUL(0)
+#define SIM_IDR0_S1P		_BITUL(1)
 #define SIM_IDR0_TTF_AARCH64	(2U << 2)
-#define SIM_IDR0_COHACC		(1U << 4)
-#define SIM_IDR0_HTTU_AF	(1U << 6)
+#define SIM_IDR0_COHACC		_BITUL(4)
+#define SIM_IDR0_HTTU_AF	_BITUL(6)
 #define SIM_IDR0_HTTU_DIRTY	(2U << 6)
-#define SIM_IDR0_ATS		(1U << 10)
-#define SIM_IDR0_ASID16		(1U << 12)
-#define SIM_IDR0_MSI		(1U << 13)
-#define SIM_IDR0_SEV		(1U << 14)
-#define SIM_IDR0_PRI		(1U << 16)
-#define SIM_IDR0_VMID16		(1U << 18)
-#define SIM_IDR0_CD2L		(1U << 19)
+#define SIM_IDR0_ATS		_BITUL(10)
+#define SIM_IDR0_ASID16		_BITUL(12)
+#define SIM_IDR0_MSI		_BITUL(13)
+#define SIM_IDR0_SEV		_BITUL(14)
+#define SIM_IDR0_PRI		_BITUL(16)
+#define SIM_IDR0_VMID16		_BITUL(18)
+#define SIM_IDR0_CD2L		_BITUL(19)
 #define SIM_IDR0_TTENDIAN_LE	(2U << 21)
-#define SIM_IDR0_STALL_NONE	(1U << 24)
-#define SIM_IDR0_ST_2LVL	(1U << 27)
+#define SIM_IDR0_STALL_NONE	_BITUL(24)
+#define SIM_IDR0_ST_2LVL	_BITUL(27)
 #define SIM_IDR1(cmdqs, evtqs, priqs, ssid, sid) \
 	((cmdqs) << 21 | (evtqs) << 16 | (priqs) << 11 | (ssid) << 6 | (sid))
-#define SIM_IDR3_FWB		(1U << 8)
-#define SIM_IDR3_RIL		(1U << 10)
+#define SIM_IDR3_FWB		_BITUL(8)
+#define SIM_IDR3_RIL		_BITUL(10)
 #define SIM_IDR3_BBML2		(2U << 11)
 #define SIM_IDR5_OAS40		2U
 #define SIM_IDR5_OAS44		4U
 #define SIM_IDR5_OAS48		5U
 #define SIM_IDR5_OAS52		6U
 #define SIM_IDR5_OAS		7U
-#define SIM_IDR5_GRAN4K		(1U << 4)
-#define SIM_IDR5_GRAN16K	(1U << 5)
-#define SIM_IDR5_GRAN64K	(1U << 6)
+#define SIM_IDR5_GRAN4K		_BITUL(4)
+#define SIM_IDR5_GRAN16K	_BITUL(5)
+#define SIM_IDR5_GRAN64K	_BITUL(6)
 
 #define SIM_NO_PASID		0xffffffffU
 
@@ -276,5 +277,16 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid);
  */
 int sim_exerciser_dma(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova, void *data,
 		      __u32 length);
+
+/**
+ * sim_exerciser_ats() - Translation request by the registers of the endpoint
+ * @dev: the endpoint, open
+ * @ctl: EXERCISER_ATS_* without the trigger
+ * @pasid: PASID, if @ctl says so
+ * @iova: address
+ *
+ * Return: value of the control register afterwards, or -ETIMEDOUT.
+ */
+int sim_exerciser_ats(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova);
 
 #endif

@@ -124,6 +124,14 @@ static void machine_open(struct __test_metadata *_metadata, struct machine *m, i
 	ASSERT_EQ(0, sim_vfio_open(&m->smmu[smmu], endpoint, m->iommufd, &m->dev[dev]));
 }
 
+static __u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
 #define RW	(IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
 
 /* Map @length bytes at @offset of the memory to @iova */
@@ -353,7 +361,8 @@ static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_
 
 	for (;; cur++) {
 		unsigned int shift = tg + (3 - cur) * (tg - 3);
-		__u64 *entry = (__u64 *)(m->mem + table) + ((iova >> shift) & ((1 << (tg - 3)) - 1));
+		__u64 index = (iova >> shift) & ((1 << (tg - 3)) - 1);
+		__u64 *entry = (__u64 *)(m->mem + table) + index;
 
 		if (cur == level)
 			return entry;

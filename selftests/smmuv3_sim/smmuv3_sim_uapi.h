@@ -9,6 +9,7 @@
 #ifndef __SMMUV3_SIM_UAPI_H
 #define __SMMUV3_SIM_UAPI_H
 
+#include <linux/const.h>
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
@@ -538,11 +539,11 @@ struct smmuv3_sim_page_request {
 #define EXERCISER_DEVICE	0xed01
 #define EXERCISER_DMA_CTL	0x08
 #define  EXERCISER_DMA_TRIGGER		0xf
-#define  EXERCISER_DMA_WRITE		(1 << 4)
-#define  EXERCISER_DMA_PASID		(1 << 6)
-#define  EXERCISER_DMA_PRIV		(1 << 7)
-#define  EXERCISER_DMA_INST		(1 << 8)
-#define  EXERCISER_DMA_ATC		(1 << 9)
+#define  EXERCISER_DMA_WRITE		_BITUL(4)
+#define  EXERCISER_DMA_PASID		_BITUL(6)
+#define  EXERCISER_DMA_PRIV		_BITUL(7)
+#define  EXERCISER_DMA_INST		_BITUL(8)
+#define  EXERCISER_DMA_ATC		_BITUL(9)
 #define  EXERCISER_DMA_TYPE		(3 << 10)
 #define  EXERCISER_DMA_TRANSLATED	(2 << 10)
 #define EXERCISER_DMA_OFFSET	0x0c
@@ -553,21 +554,21 @@ struct smmuv3_sim_page_request {
 #define  EXERCISER_STATUS_ERROR		2
 #define EXERCISER_PASID		0x20
 #define EXERCISER_ATS_CTL	0x24
-#define  EXERCISER_ATS_TRIGGER		(1 << 0)
-#define  EXERCISER_ATS_PRIV		(1 << 1)
-#define  EXERCISER_ATS_NO_WRITE		(1 << 2)
-#define  EXERCISER_ATS_PASID		(1 << 3)
-#define  EXERCISER_ATS_EXEC		(1 << 4)
-#define  EXERCISER_ATS_CLEAR		(1 << 5)
-#define  EXERCISER_ATS_SUCCESS		(1 << 7)
-#define  EXERCISER_ATS_CACHEABLE	(1 << 8)
-#define  EXERCISER_ATS_INVALIDATED	(1 << 9)
+#define  EXERCISER_ATS_TRIGGER		_BITUL(0)
+#define  EXERCISER_ATS_PRIV		_BITUL(1)
+#define  EXERCISER_ATS_NO_WRITE		_BITUL(2)
+#define  EXERCISER_ATS_PASID		_BITUL(3)
+#define  EXERCISER_ATS_EXEC		_BITUL(4)
+#define  EXERCISER_ATS_CLEAR		_BITUL(5)
+#define  EXERCISER_ATS_SUCCESS		_BITUL(7)
+#define  EXERCISER_ATS_CACHEABLE	_BITUL(8)
+#define  EXERCISER_ATS_INVALIDATED	_BITUL(9)
 #define EXERCISER_ATS_ADDR	0x28
 #define EXERCISER_ATS_RANGE	0x30
 #define EXERCISER_ATS_PERM	0x38
-#define  EXERCISER_PERM_EXEC		(1 << 0)
-#define  EXERCISER_PERM_WRITE		(1 << 1)
-#define  EXERCISER_PERM_READ		(1 << 2)
+#define  EXERCISER_PERM_EXEC		_BITUL(0)
+#define  EXERCISER_PERM_WRITE		_BITUL(1)
+#define  EXERCISER_PERM_READ		_BITUL(2)
 #define EXERCISER_BAR0_SIZE	0x1000
 #define EXERCISER_BAR1_SIZE	0x4000
 

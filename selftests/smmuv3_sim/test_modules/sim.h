@@ -303,6 +303,22 @@ struct sim_endpoint {
 #define SIM_NR_PENDING	64
 
 /**
+ * struct sim_pending - A TLB invalidation that waits for a CMD_SYNC
+ * @seq: its number
+ * @all: for all VMIDs
+ * @any_asid: for all ASIDs
+ * @asid: for this one
+ * @vmid: for this one
+ */
+struct sim_pending {
+	u64 seq;
+	bool all;
+	bool any_asid;
+	u16 asid;
+	u16 vmid;
+};
+
+/**
  * struct sim_instance - One SMMU
  * @list: in sim_instances, which the thread works through
  * @id: number
@@ -342,7 +358,7 @@ struct sim_endpoint {
  * @config: STEs and CDs
  * @doomed: translations that wait for a CMD_SYNC
  * @pending: invalidations that wait for a CMD_SYNC
- * @nr_pending: how many; more than SIM_NR_PENDING: @pending[0] stands for all
+ * @nr_pending: how many; if there are too many, @pending[0] is for all VMIDs
  * @commands: commands consumed
  * @syncs: CMD_SYNCs consumed
  * @events: events written
@@ -389,13 +405,7 @@ struct sim_instance {
 	struct sim_cache tlb;
 	struct list_head config;
 	struct list_head doomed;
-	struct {
-		u64 seq;
-		bool all;
-		bool any_asid;
-		u16 asid;
-		u16 vmid;
-	} pending[SIM_NR_PENDING];
+	struct sim_pending pending[SIM_NR_PENDING];
 	unsigned int nr_pending;
 
 	u64 commands;

@@ -182,6 +182,7 @@ static bool sim_decode_tlbi(const u64 *cmd, struct sim_tlbi *t)
 {
 	u8 tg = FIELD_GET(SIM_CMD_1_TG, cmd[1]);
 	u64 size = 1;
+	int shift;
 
 	*t = (struct sim_tlbi){
 		.asid = FIELD_GET(SIM_CMD_ASID, cmd[0]),
@@ -225,8 +226,9 @@ static bool sim_decode_tlbi(const u64 *cmd, struct sim_tlbi *t)
 	}
 	if (t->by_address && tg) {
 		t->tg = 10 + 2 * tg;
-		size = (FIELD_GET(SIM_CMD_NUM, cmd[0]) + 1) <<
-		       (FIELD_GET(SIM_CMD_SCALE, cmd[0]) + t->tg);
+		shift = FIELD_GET(SIM_CMD_SCALE, cmd[0]) + t->tg;
+		/* NUM has 5 bits; what is bigger is everything */
+		size = (FIELD_GET(SIM_CMD_NUM, cmd[0]) + 1) << min(shift, 58);
 	}
 	t->last = t->first + size - 1;
 	if (t->last < t->first)

@@ -260,6 +260,7 @@ static void sim_exerciser_ats(struct sim_endpoint *ep, void __iomem *regs, u32 c
 	}
 	ep->fault = fault;
 	writel(perm, regs + EXERCISER_ATS_PERM);
+	/* All that came of it is there when the trigger is back at 0 */
 	wmb();
 	writel(ctl & ~(EXERCISER_ATS_TRIGGER | EXERCISER_ATS_CLEAR), regs + EXERCISER_ATS_CTL);
 }
@@ -288,6 +289,7 @@ bool sim_endpoint_poll(struct sim_endpoint *ep)
 	}
 	ctl = readl(regs + EXERCISER_ATS_CTL);
 	if (ctl & (EXERCISER_ATS_TRIGGER | EXERCISER_ATS_CLEAR)) {
+		/* So for this trigger */
 		rmb();
 		sim_exerciser_ats(ep, regs, ctl);
 		busy = true;

@@ -180,6 +180,7 @@ static void sim_complete_sync(struct sim_instance *inst, const u64 *cmd)
 	inst->syncs++;
 	if (FIELD_GET(CMD_SYNC_CS, cmd[0]) == CMD_SYNC_CS_IRQ) {
 		msi = sim_phys(cmd[1] & CMD_SYNC_1_MSIADDR, sizeof(*msi));
+		/* Whoever sees the word sees what the CMD_SYNC promises */
 		if (msi)
 			smp_store_release(msi, cpu_to_le32(FIELD_GET(CMD_SYNC_MSIDATA, cmd[0])));
 	}
@@ -287,6 +288,7 @@ static bool sim_cmdq_poll(struct sim_instance *inst)
 		}
 	}
 	if (busy) {
+		/* As above */
 		wmb();
 		writel(inst->cons, inst->regs + CMDQ_CONS);
 	}

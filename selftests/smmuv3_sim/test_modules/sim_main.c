@@ -490,7 +490,7 @@ static long sim_ioctl_sva_bind(struct smmuv3_sim_endpoint *endpoint)
 
 	if (!pdev)
 		return -ENODEV;
-	sva = kzalloc(sizeof(*sva), GFP_KERNEL);
+	sva = kzalloc_obj(*sva);
 	if (!sva) {
 		ret = -ENOMEM;
 		goto put;

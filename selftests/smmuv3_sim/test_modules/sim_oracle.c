@@ -247,17 +247,15 @@ static void sim_check_atc_order(struct sim_instance *inst, const u64 *cmd, u64 s
 		.ssid = cmd[0] & SIM_CMD_SSV ? FIELD_GET(SIM_CMD_SSID, cmd[0]) : SIM_NO_SSID,
 		.fresh = true,
 	};
-	int i;
+	struct sim_pending *p;
 
 	if (!inst->nr_pending || sim_get_context(inst, &access, &ctx, &fault) || ctx.bypass)
 		return;
-	for (i = 0; i < min(inst->nr_pending, SIM_NR_PENDING); i++) {
-		if (!inst->pending[i].all &&
-		    (inst->pending[i].vmid != ctx.vmid ||
-		     (ctx.s1.on && !inst->pending[i].any_asid && inst->pending[i].asid != ctx.asid)))
+	for (p = inst->pending; p < inst->pending + inst->nr_pending; p++) {
+		if (!p->all && (p->vmid != ctx.vmid ||
+				(ctx.s1.on && !p->any_asid && p->asid != ctx.asid)))
 			continue;
-		sim_oracle_violation(inst, SMMUV3_SIM_RULE_ATC_ORDER, seq, cmd,
-				     inst->pending[i].seq);
+		sim_oracle_violation(inst, SMMUV3_SIM_RULE_ATC_ORDER, seq, cmd, p->seq);
 		return;
 	}
 }
@@ -352,7 +350,7 @@ void sim_oracle_new_context(struct sim_instance *inst, const struct sim_context 
 	if (ctx->bypass || (!s2 && ctx->s1.off))
 		return;
 	list_for_each_entry(e, &inst->tlb.all, list) {
-		if (!sim_same_id(ctx, e->vmid, e->asid, e->s2_root != 0))
+		if (!sim_same_id(ctx, e->vmid, e->asid, e->s2_root))
 			continue;
 		root = s2 ? e->s2_root : e->root;
 		if (root == (s2 ? ctx->s2.ttb : ctx->s1.ttb))
@@ -552,7 +550,7 @@ static void sim_audit_entry(struct sim_audit *audit, const struct sim_entry *e)
 	for (ctx = audit->ctx; ctx < audit->ctx + audit->nr_ctx; ctx++) {
 		struct sim_context use = *ctx;
 
-		if (ctx->vmid != e->vmid || ctx->bypass || ctx->s2.on != (e->s2_root != 0))
+		if (ctx->vmid != e->vmid || ctx->bypass || ctx->s2.on != !!e->s2_root)
 			continue;
 		if (ctx->s2.on)
 			s2 = *ctx;

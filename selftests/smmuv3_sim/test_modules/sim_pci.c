@@ -84,7 +84,8 @@ static void sim_init_config_space(struct sim_endpoint *ep)
 			sim_cfg16(ep, where + PCI_PASID_CAP,
 				  PCI_PASID_CAP_EXEC | PCI_PASID_CAP_PRIV | PASID_WIDTH << 8, 0);
 			sim_cfg16(ep, where + PCI_PASID_CTRL, 0,
-				  PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_EXEC | PCI_PASID_CTRL_PRIV);
+				  PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_EXEC |
+				  PCI_PASID_CTRL_PRIV);
 			ep->pasid = where;
 			break;
 		case PCI_EXT_CAP_ID_PRI:
