@@ -16,8 +16,12 @@
 
 #include "sim.h"
 
-/* How long the thread looks again at once after there was something to do */
-#define SIM_SPIN_US	200
+/*
+ * How long the thread looks again at once after there was something to do, and how
+ * long its customers do before they sleep. In emulation an idle CPU is slow to come
+ * back.
+ */
+#define SIM_SPIN_US	2000
 #define SIM_NAP_US	20
 
 static int cpu = -1;
@@ -68,12 +72,15 @@ static LIST_HEAD(sim_svas);
 int sim_run(int (*fn)(void *arg), void *arg)
 {
 	struct sim_request request = { .fn = fn, .arg = arg };
+	ktime_t end = ktime_add_us(ktime_get(), SIM_SPIN_US);
 
 	init_completion(&request.done);
 	spin_lock(&sim_requests_lock);
 	list_add_tail(&request.list, &sim_requests);
 	spin_unlock(&sim_requests_lock);
 	wake_up_process(sim_thread);
+	while (!completion_done(&request.done) && ktime_before(ktime_get(), end))
+		cpu_relax();
 	wait_for_completion(&request.done);
 	return request.ret;
 }
