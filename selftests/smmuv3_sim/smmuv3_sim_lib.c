@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+
+#include "smmuv3_sim_lib.h"
+
+#define MODULE_NAME	"smmuv3_sim"
+#define MODULE_FILE	"test_modules/smmuv3_sim.ko"
+#define DEVICE		"/dev/smmuv3_sim"
+#define WAIT_MS		2000
+
+static int sim_errno(int ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
+static int load_module(void)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = sim_errno(syscall(SYS_finit_module, fd, "", 0));
+	close(fd);
+	return ret == -EEXIST ? 0 : ret;
+}
+
+/* The last CPU is the hardware; who waits for it must not wait there */
+static int leave_hardware_cpu(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+	long cpu;
+
+	CPU_ZERO(&set);
+	for (cpu = 0; cpu < cpus - 1; cpu++)
+		CPU_SET(cpu, &set);
+	return sim_errno(sched_setaffinity(0, sizeof(set), &set));
+}
+
+int sim_open(void)
+{
+	int ret, fd, ms;
+
+	ret = leave_hardware_cpu();
+	if (ret)
+		return ret;
+	ret = load_module();
+	if (ret)
+		return ret;
+	for (ms = 0; ms < WAIT_MS; ms++) {
+		fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+		if (fd >= 0 || errno != ENOENT)
+			break;
+		sleep_ms(1);
+	}
+	return sim_errno(fd);
+}
+
+int sim_close(int fd)
+{
+	close(fd);
+	return sim_errno(syscall(SYS_delete_module, MODULE_NAME, 0));
+}
+
+struct smmuv3_sim_create sim_default(void)
+{
+	return (struct smmuv3_sim_create){
+		.idr0 = SIM_IDR0_S2P | SIM_IDR0_S1P | SIM_IDR0_TTF_AARCH64 | SIM_IDR0_COHACC |
+			SIM_IDR0_HTTU_DIRTY | SIM_IDR0_ATS | SIM_IDR0_ASID16 | SIM_IDR0_MSI |
+			SIM_IDR0_PRI | SIM_IDR0_VMID16 | SIM_IDR0_CD2L | SIM_IDR0_TTENDIAN_LE |
+			SIM_IDR0_STALL_NONE | SIM_IDR0_ST_2LVL,
+		.idr1 = SIM_IDR1(8, 7, 7, 10, 16),
+		.idr3 = SIM_IDR3_FWB | SIM_IDR3_RIL | SIM_IDR3_BBML2,
+		.idr5 = SIM_IDR5_OAS44 | SIM_IDR5_GRAN4K | SIM_IDR5_GRAN16K | SIM_IDR5_GRAN64K,
+		.nr_endpoints = 1,
+		.ep_flags = { SMMUV3_SIM_EP_ATS | SMMUV3_SIM_EP_PASID | SMMUV3_SIM_EP_PRI },
+	};
+}
+
+int sim_create(int fd, const struct smmuv3_sim_create *cfg, struct sim_smmu *smmu)
+{
+	__u32 i;
+
+	smmu->fd = fd;
+	smmu->cfg = *cfg;
+	if (ioctl(fd, SMMUV3_SIM_CREATE, &smmu->cfg))
+		return -errno;
+	for (i = 0; i < cfg->nr_endpoints; i++)
+		snprintf(smmu->bdf[i], sizeof(smmu->bdf[i]), "%04x:00:%02x.0",
+			 smmu->cfg.out_segment & 0xffff, (i + 1) & 0x1f);
+	return 0;
+}
+
+int sim_remove(struct sim_smmu *smmu, __u32 flags)
+{
+	struct smmuv3_sim_remove remove = { .id = smmu->cfg.out_id, .flags = flags };
+
+	return sim_errno(ioctl(smmu->fd, SMMUV3_SIM_REMOVE, &remove));
+}
+
+int sim_dma(struct sim_dev *dev, __u32 flags, __u32 pasid, __u64 iova, void *data,
+	    __u32 length, struct smmuv3_sim_dma *out)
+{
+	struct smmuv3_sim_dma dma = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+		.flags = flags,
+		.iova = iova,
+		.data = (uintptr_t)data,
+		.length = length,
+	};
+
+	if (pasid != SIM_NO_PASID) {
+		dma.flags |= SMMUV3_SIM_DMA_PASID;
+		dma.pasid = pasid;
+	}
+	if (ioctl(dev->smmu->fd, SMMUV3_SIM_DMA, &dma))
+		return -errno;
+	if (out)
+		*out = dma;
+	return dma.fault.event;
+}
+
+int sim_set(struct sim_smmu *smmu, __u32 latency_us, __u32 error, __u32 arg, __u32 count)
+{
+	struct smmuv3_sim_set set = {
+		.id = smmu->cfg.out_id,
+		.sync_latency_us = latency_us,
+		.error = error,
+		.arg = arg,
+		.count = count,
+	};
+
+	if (ioctl(smmu->fd, SMMUV3_SIM_SET, &set))
+		return -errno;
+	return set.out_left;
+}
+
+int sim_audit(int fd, struct smmuv3_sim_stale *stale, __u32 *checked)
+{
+	struct smmuv3_sim_audit audit = {
+		.stale = (uintptr_t)stale,
+		.nr = stale ? 1 : 0,
+	};
+
+	if (ioctl(fd, SMMUV3_SIM_AUDIT, &audit))
+		return -errno;
+	if (checked)
+		*checked = audit.out_checked;
+	return audit.out_dropped ? -ENOSPC : (int)audit.nr;
+}
+
+bool sim_audit_find(int fd, __u32 cache, __u32 why, __u32 owed)
+{
+	struct smmuv3_sim_stale stale[256];
+	struct smmuv3_sim_audit audit = {
+		.stale = (uintptr_t)stale,
+		.nr = sizeof(stale) / sizeof(*stale),
+	};
+	__u32 i;
+
+	if (ioctl(fd, SMMUV3_SIM_AUDIT, &audit))
+		return false;
+	for (i = 0; i < audit.nr && i < sizeof(stale) / sizeof(*stale); i++)
+		if (stale[i].cache == cache && stale[i].why == why && stale[i].owed == owed)
+			return true;
+	return false;
+}
+
+int sim_violation(int fd, struct smmuv3_sim_violation *violation)
+{
+	struct smmuv3_sim_violations violations = {
+		.violations = (uintptr_t)violation,
+		.nr = violation ? 1 : 0,
+	};
+
+	if (ioctl(fd, SMMUV3_SIM_VIOLATIONS, &violations))
+		return -errno;
+	return violations.nr;
+}
+
+__u64 sim_log_mark(int fd)
+{
+	/* Nothing is there yet */
+	struct smmuv3_sim_log log = { .from = ULLONG_MAX / 2 };
+
+	if (ioctl(fd, SMMUV3_SIM_LOG, &log))
+		return 0;
+	return log.out_next;
+}
+
+int sim_log_read(int fd, __u64 from, struct smmuv3_sim_command *commands, __u32 nr)
+{
+	struct smmuv3_sim_log log = {
+		.commands = (uintptr_t)commands,
+		.from = from,
+		.nr = nr,
+	};
+
+	if (ioctl(fd, SMMUV3_SIM_LOG, &log))
+		return -errno;
+	return log.nr;
+}
+
+int sim_raw(struct sim_smmu *smmu, __u64 cmd0, __u64 cmd1)
+{
+	struct smmuv3_sim_raw raw = { .id = smmu->cfg.out_id, .data = { cmd0, cmd1 } };
+
+	if (ioctl(smmu->fd, SMMUV3_SIM_RAW, &raw))
+		return -errno;
+	return raw.out_cerror;
+}
+
+int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats)
+{
+	*stats = (struct smmuv3_sim_stats){ .id = smmu->cfg.out_id };
+	return sim_errno(ioctl(smmu->fd, SMMUV3_SIM_STATS, stats));
+}
+
+const char *sim_stale_str(const struct smmuv3_sim_stale *stale)
+{
+	static const char * const cache[] = {
+		[SMMUV3_SIM_CACHE_STE] = "STE",
+		[SMMUV3_SIM_CACHE_CD] = "CD",
+		[SMMUV3_SIM_CACHE_S1] = "stage 1 translation",
+		[SMMUV3_SIM_CACHE_S2] = "stage 2 translation",
+		[SMMUV3_SIM_CACHE_S1_TABLE] = "stage 1 table entry",
+		[SMMUV3_SIM_CACHE_S2_TABLE] = "stage 2 table entry",
+		[SMMUV3_SIM_CACHE_ATC] = "ATC entry",
+	};
+	static const char * const why[] = {
+		[SMMUV3_SIM_WHY_UNMAPPED] = "is not mapped any more",
+		[SMMUV3_SIM_WHY_MOVED] = "is mapped to something else",
+		[SMMUV3_SIM_WHY_PERMISSION] = "is mapped with less permissions",
+		[SMMUV3_SIM_WHY_CHANGED] = "has changed",
+		[SMMUV3_SIM_WHY_UNUSED] = "has an id that nobody uses",
+		[SMMUV3_SIM_WHY_ATS_OFF] = "is for a stream that may not use ATS",
+	};
+	static char buf[256];
+
+	snprintf(buf, sizeof(buf),
+		 "SMMU %u: %s of StreamID %#x, SubstreamID %#x, ASID %u, VMID %u, address %#llx size %#llx to %#llx (now %#llx) %s; command %#x was owed",
+		 stale->id, cache[stale->cache], stale->sid, stale->ssid, stale->asid, stale->vmid,
+		 stale->address, stale->size, stale->pa, stale->now, why[stale->why], stale->owed);
+	return buf;
+}
+
+const char *sim_violation_str(const struct smmuv3_sim_violation *violation)
+{
+	static const char * const rule[] = {
+		[SMMUV3_SIM_RULE_ATC_ORDER] = "CMD_ATC_INV before the CMD_SYNC it has to wait for",
+		[SMMUV3_SIM_RULE_DEAD] = "command to an SMMU that is gone",
+		[SMMUV3_SIM_RULE_DETACHED] = "CMD_ATC_INV to a detached endpoint",
+		[SMMUV3_SIM_RULE_REUSE] = "id used again before its entries were dropped",
+		[SMMUV3_SIM_RULE_SHARED] = "id with two tables",
+		[SMMUV3_SIM_RULE_ENCODING] = "reserved encoding",
+		[SMMUV3_SIM_RULE_ILLEGAL] = "illegal command",
+	};
+	static char buf[256];
+
+	snprintf(buf, sizeof(buf), "SMMU %u, command %llu (%#llx %#llx): %s (%#llx)", violation->id,
+		 violation->seq, violation->data[0], violation->data[1], rule[violation->rule],
+		 violation->arg);
+	return buf;
+}
+
+static int write_sysfs(const char *bdf, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	int fd, ret = 0;
+
+	if (bdf)
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, file);
+	else
+		snprintf(path, sizeof(path), "/sys/bus/pci/%s", file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int open_cdev(const char *bdf)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	int fd = -ENODEV;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "vfio", 4))
+			continue;
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
+		fd = sim_errno(open(path, O_RDWR | O_CLOEXEC));
+	}
+	closedir(dir);
+	return fd;
+}
+
+static volatile void *map_bar(int vfio, unsigned int index, size_t size)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
+	void *bar;
+
+	if (ioctl(vfio, VFIO_DEVICE_GET_REGION_INFO, &info) || info.size != size)
+		return NULL;
+	bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vfio, info.offset);
+	return bar == MAP_FAILED ? NULL : bar;
+}
+
+static int enable_memory(int vfio)
+{
+	struct vfio_region_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	__u16 cmd;
+
+	if (ioctl(vfio, VFIO_DEVICE_GET_REGION_INFO, &info) ||
+	    pread(vfio, &cmd, sizeof(cmd), info.offset + PCI_COMMAND) != sizeof(cmd))
+		return -EIO;
+	cmd |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	if (pwrite(vfio, &cmd, sizeof(cmd), info.offset + PCI_COMMAND) != sizeof(cmd))
+		return -EIO;
+	return 0;
+}
+
+int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim_dev *dev)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
+	const char *bdf = smmu->bdf[endpoint];
+	int ret;
+
+	*dev = (struct sim_dev){ .smmu = smmu, .endpoint = endpoint, .vfio = -1 };
+	ret = write_sysfs(bdf, "driver_override", "vfio-pci");
+	if (!ret)
+		ret = write_sysfs(NULL, "drivers_probe", bdf);
+	if (ret)
+		return ret;
+	dev->vfio = open_cdev(bdf);
+	if (dev->vfio < 0)
+		return dev->vfio;
+	if (ioctl(dev->vfio, VFIO_DEVICE_BIND_IOMMUFD, &bind)) {
+		ret = -errno;
+		goto close;
+	}
+	dev->id = bind.out_devid;
+	ret = enable_memory(dev->vfio);
+	if (ret)
+		goto close;
+	dev->regs = map_bar(dev->vfio, 0, EXERCISER_BAR0_SIZE);
+	dev->data = map_bar(dev->vfio, 2, EXERCISER_BAR1_SIZE);
+	if (dev->regs && dev->data)
+		return 0;
+	ret = -ENOMEM;
+close:
+	sim_vfio_close(dev);
+	return ret;
+}
+
+void sim_vfio_close(struct sim_dev *dev)
+{
+	if (dev->regs)
+		munmap((void *)dev->regs, EXERCISER_BAR0_SIZE);
+	if (dev->data)
+		munmap((void *)dev->data, EXERCISER_BAR1_SIZE);
+	if (dev->vfio >= 0)
+		close(dev->vfio);
+	dev->regs = NULL;
+	dev->data = NULL;
+	dev->vfio = -1;
+}
+
+int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id)
+{
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.pt_id = pt_id,
+	};
+
+	if (pasid != SIM_NO_PASID) {
+		attach.flags = VFIO_DEVICE_ATTACH_PASID;
+		attach.pasid = pasid;
+	}
+	return sim_errno(ioctl(dev->vfio, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
+}
+
+int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
+{
+	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+	};
+
+	if (pasid != SIM_NO_PASID) {
+		detach.flags = VFIO_DEVICE_DETACH_PASID;
+		detach.pasid = pasid;
+	}
+	if (ioctl(dev->vfio, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach))
+		return -errno;
+	if (pasid != SIM_NO_PASID)
+		return 0;
+	return sim_errno(ioctl(dev->smmu->fd, SMMUV3_SIM_DETACHED, &endpoint));
+}
+
+static volatile __u32 *reg32(struct sim_dev *dev, unsigned int offset)
+{
+	return (volatile __u32 *)(dev->regs + offset);
+}
+
+/* Start something, and wait until the endpoint takes the trigger back */
+static int trigger(struct sim_dev *dev, unsigned int reg, __u32 ctl, __u32 mask)
+{
+	struct timespec start, now;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	*reg32(dev, reg) = ctl | 1;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (*reg32(dev, reg) & mask) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec - start.tv_sec > 2)
+			return -ETIMEDOUT;
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int sim_exerciser_dma(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova, void *data,
+		      __u32 length)
+{
+	volatile __u32 *buffer = dev->data;
+	__u32 *words = data;
+	__u32 i;
+
+	if (length % sizeof(*words) || length > EXERCISER_BAR1_SIZE)
+		return -EINVAL;
+	for (i = 0; i < length / sizeof(*words); i++)
+		buffer[i] = words[i];
+	*reg32(dev, EXERCISER_DMA_OFFSET) = 0;
+	*(volatile __u64 *)(dev->regs + EXERCISER_BUS_ADDR) = iova;
+	*reg32(dev, EXERCISER_DMA_LEN) = length;
+	*reg32(dev, EXERCISER_PASID) = pasid;
+	if (trigger(dev, EXERCISER_DMA_CTL, ctl, EXERCISER_DMA_TRIGGER))
+		return -ETIMEDOUT;
+	if (!(ctl & EXERCISER_DMA_WRITE))
+		for (i = 0; i < length / sizeof(*words); i++)
+			words[i] = buffer[i];
+	return *reg32(dev, EXERCISER_DMA_STATUS) & 3;
+}
+
+int sim_exerciser_ats(struct sim_dev *dev, __u32 ctl, __u32 pasid, __u64 iova)
+{
+	*(volatile __u64 *)(dev->regs + EXERCISER_BUS_ADDR) = iova;
+	*reg32(dev, EXERCISER_PASID) = pasid;
+	if (trigger(dev, EXERCISER_ATS_CTL, ctl, EXERCISER_ATS_TRIGGER))
+		return -ETIMEDOUT;
+	return *reg32(dev, EXERCISER_ATS_CTL);
+}

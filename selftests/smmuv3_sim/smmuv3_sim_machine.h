@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A machine for one test: simulated SMMUs, open endpoints, an iommufd with memory,
+ * and checks that say what is wrong in words.
+ */
+#ifndef __SMMUV3_SIM_MACHINE_H
+#define __SMMUV3_SIM_MACHINE_H
+
+#include <sys/mman.h>
+#include <time.h>
+
+#include "kselftest_harness.h"
+#include <vdso/bits.h>
+/* iommufd_utils.h has its own */
+#undef BITS_PER_LONG
+#include "iommufd_utils.h"
+#include "smmuv3_guest.h"
+#include "smmuv3_sim_lib.h"
+
+#define MACHINE_SMMUS		4
+#define MACHINE_DEVS		4
+#define MACHINE_MEM		(4UL << 20)
+#define PAGE			4096UL
+#define BLOCK			(2UL << 20)
+
+/**
+ * struct machine - What a test has
+ * @sim: the simulator
+ * @iommufd: an iommufd
+ * @ioas: an IOAS in it
+ * @smmu: SMMUs
+ * @dev: open endpoints
+ * @mem: MACHINE_MEM bytes of huge pages
+ */
+struct machine {
+	int sim;
+	int iommufd;
+	__u32 ioas;
+	struct sim_smmu smmu[MACHINE_SMMUS];
+	struct sim_dev dev[MACHINE_DEVS];
+	__u8 *mem;
+};
+
+/**
+ * machine_init() - Get a machine without SMMUs
+ * @_metadata: the running test
+ * @m: filled
+ *
+ * Skips the test if there is no simulator.
+ */
+static void machine_init(struct __test_metadata *_metadata, struct machine *m)
+{
+	int i;
+
+	*m = (struct machine){ .iommufd = -1 };
+	for (i = 0; i < MACHINE_DEVS; i++)
+		m->dev[i].vfio = -1;
+	m->sim = sim_open();
+	if (m->sim == -ENOENT || m->sim == -ENODEV)
+		SKIP(return, "%s", m->sim == -ENOENT ? "no test_modules/smmuv3_sim.ko" :
+						       "no ivshmem device for registers");
+	ASSERT_LE(0, m->sim)
+	{
+		TH_LOG("cannot open the simulator: %s", strerror(-m->sim));
+	}
+	m->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, m->iommufd);
+	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &m->ioas));
+	m->mem = mmap(NULL, MACHINE_MEM, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)m->mem);
+}
+
+/**
+ * machine_exit() - Give all of it back
+ * @_metadata: the running test
+ * @m: the machine
+ */
+static void machine_exit(struct __test_metadata *_metadata, struct machine *m)
+{
+	int i, ret;
+
+	for (i = 0; i < MACHINE_DEVS; i++)
+		sim_vfio_close(&m->dev[i]);
+	if (m->iommufd >= 0)
+		close(m->iommufd);
+	if (m->sim < 0)
+		return;
+	ret = sim_close(m->sim);
+	EXPECT_EQ(0, ret)
+	{
+		TH_LOG("the module cannot be unloaded: %s", strerror(-ret));
+	}
+}
+
+/**
+ * machine_add() - Add an SMMU that has to work
+ * @_metadata: the running test
+ * @m: the machine
+ * @n: its number
+ * @cfg: what it is like
+ */
+static void machine_add(struct __test_metadata *_metadata, struct machine *m, int n,
+			const struct smmuv3_sim_create *cfg)
+{
+	ASSERT_EQ(0, sim_create(m->sim, cfg, &m->smmu[n]));
+	ASSERT_EQ(1, m->smmu[n].cfg.out_bound)
+	{
+		TH_LOG("the driver has not bound to SMMU %d", n);
+	}
+}
+
+/**
+ * machine_open() - Open an endpoint
+ * @_metadata: the running test
+ * @m: the machine
+ * @dev: number of the endpoint in the machine
+ * @smmu: number of its SMMU
+ * @endpoint: number of the endpoint in its SMMU
+ */
+static void machine_open(struct __test_metadata *_metadata, struct machine *m, int dev, int smmu,
+			 __u32 endpoint)
+{
+	ASSERT_EQ(0, sim_vfio_open(&m->smmu[smmu], endpoint, m->iommufd, &m->dev[dev]));
+}
+
+static __u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+#define RW	(IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
+
+/* Map @length bytes at @offset of the memory to @iova */
+static int machine_map(struct machine *m, __u64 iova, size_t offset, size_t length, __u32 prot)
+{
+	__u64 at = iova;
+
+	return _test_ioctl_ioas_map(m->iommufd, m->ioas, m->mem + offset, length, &at,
+				    IOMMU_IOAS_MAP_FIXED_IOVA | prot);
+}
+
+static int machine_unmap(struct machine *m, __u64 iova, size_t length)
+{
+	return _test_ioctl_ioas_unmap(m->iommufd, m->ioas, iova, length, NULL);
+}
+
+static int machine_hwpt(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 *hwpt)
+{
+	return _test_cmd_hwpt_alloc(m->iommufd, dev->id, m->ioas, 0, flags, hwpt,
+				    IOMMU_HWPT_DATA_NONE, NULL, 0);
+}
+
+/*
+ * A DMA and where it has to go: @want is an offset in the memory, or -event for a
+ * fault. Writes a word that nothing else has, reads it back by DMA.
+ */
+static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
+			__u64 iova, long want, char *why, size_t why_size)
+{
+	static __u32 unique = 0x51300000;
+	__u32 word = ++unique, back = 0, *at = (__u32 *)(m->mem + want);
+	struct smmuv3_sim_dma dma;
+	int ret;
+
+	ret = sim_dma(dev, flags | SMMUV3_SIM_DMA_WRITE, pasid, iova, &word, sizeof(word), &dma);
+	if (want < 0) {
+		snprintf(why, why_size, "wanted event %#lx, got %#x", -want, ret);
+		return ret == -want;
+	}
+	snprintf(why, why_size, "wanted a write to %#lx, got %s %#x%s", want,
+		 ret < 0 ? "error" : "event", ret < 0 ? -ret : ret,
+		 !ret && *at != word ? " and a write to somewhere else" : "");
+	if (ret || *at != word)
+		return false;
+	word = ++unique;
+	*at = word;
+	ret = sim_dma(dev, flags, pasid, iova, &back, sizeof(back), NULL);
+	snprintf(why, why_size, "wanted a read of %#lx, got event %#x, %#x instead of %#x", want,
+		 ret, back, word);
+	return !ret && back == word;
+}
+
+/**
+ * machine_last_cmd() - Look for the last command of a kind
+ * @m: the machine
+ * @from: number of the command to start at
+ * @op: opcode
+ *
+ * Return: the first word of the last such command, 0 if there was none.
+ */
+static __u64 machine_last_cmd(struct machine *m, __u64 from, __u8 op)
+{
+	struct smmuv3_sim_command commands[64];
+	__u64 found = 0;
+	int nr, i;
+
+	do {
+		nr = sim_log_read(m->sim, from, commands, ARRAY_SIZE(commands));
+		for (i = 0; i < nr; i++) {
+			from = commands[i].seq + 1;
+			if ((commands[i].data[0] & 0xff) == op)
+				found = commands[i].data[0];
+		}
+	} while (nr > 0);
+	return found;
+}
+
+/**
+ * machine_count_cmds() - How many commands there were
+ * @m: the machine
+ * @from: number of the command to start at
+ * @smmu: number of the SMMU, -1: all of them
+ * @op: opcode
+ *
+ * Return: how many.
+ */
+static int machine_count_cmds(struct machine *m, __u64 from, int smmu, __u8 op)
+{
+	struct smmuv3_sim_command commands[64];
+	int nr, i, count = 0;
+
+	do {
+		nr = sim_log_read(m->sim, from, commands, ARRAY_SIZE(commands));
+		for (i = 0; i < nr; i++) {
+			from = commands[i].seq + 1;
+			if (smmu >= 0 && commands[i].id != m->smmu[smmu].cfg.out_id)
+				continue;
+			count += (commands[i].data[0] & 0xff) == op;
+		}
+	} while (nr > 0);
+	return count;
+}
+
+/* Where mem[0] is for a guest; page tables of every granule fit the alignment */
+#define GUEST_IPA	0x40000000ULL
+
+/**
+ * struct guest - A vSMMU with one endpoint
+ * @m: the machine
+ * @dev: the endpoint
+ * @parent: nest parent
+ * @viommu: the vSMMU
+ * @vdev: the vDEVICE; its vSID is 7
+ * @hwpt: nested HWPT
+ */
+struct guest {
+	struct machine *m;
+	struct sim_dev *dev;
+	__u32 parent;
+	__u32 viommu;
+	__u32 vdev;
+	__u32 hwpt;
+};
+
+#define GUEST_VSID	7
+
+/**
+ * guest_init() - Make a vSMMU for an endpoint
+ * @g: filled
+ * @m: the machine; its memory has to be mapped
+ * @dev: the endpoint
+ * @parent: nest parent, 0: a new one
+ *
+ * Return: 0 or -1 with errno.
+ */
+static int guest_init(struct guest *g, struct machine *m, struct sim_dev *dev, __u32 parent)
+{
+	*g = (struct guest){ .m = m, .dev = dev, .parent = parent };
+	if (!parent &&
+	    machine_hwpt(m, dev, IOMMU_HWPT_ALLOC_NEST_PARENT, &g->parent))
+		return -1;
+	if (_test_cmd_viommu_alloc(m->iommufd, dev->id, g->parent, 0,
+				   IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &g->viommu))
+		return -1;
+	return _test_cmd_vdevice_alloc(m->iommufd, g->viommu, dev->id, GUEST_VSID, &g->vdev);
+}
+
+/**
+ * guest_attach() - Give the endpoint a vSTE
+ * @g: the guest
+ * @vste: the vSTE
+ *
+ * Return: 0, -1 with errno or -errno.
+ */
+static int guest_attach(struct guest *g, struct iommu_hwpt_arm_smmuv3 vste)
+{
+	__u32 old = g->hwpt;
+	int ret;
+
+	ret = _test_cmd_hwpt_alloc(g->m->iommufd, g->dev->id, g->viommu, 0, 0, &g->hwpt,
+				   IOMMU_HWPT_DATA_ARM_SMMUV3, &vste, sizeof(vste));
+	if (!ret)
+		ret = sim_vfio_attach(g->dev, SIM_NO_PASID, g->hwpt);
+	if (!ret && old)
+		ret = _test_ioctl_destroy(g->m->iommufd, old);
+	return ret;
+}
+
+/**
+ * guest_detach() - Take the endpoint out and destroy its vSMMU
+ * @g: the guest
+ *
+ * Return: 0, -1 with errno or -errno.
+ */
+static int guest_detach(struct guest *g)
+{
+	int ret = sim_vfio_detach(g->dev, SIM_NO_PASID);
+
+	if (!ret && g->hwpt)
+		ret = _test_ioctl_destroy(g->m->iommufd, g->hwpt);
+	if (!ret)
+		ret = _test_ioctl_destroy(g->m->iommufd, g->vdev);
+	if (!ret)
+		ret = _test_ioctl_destroy(g->m->iommufd, g->viommu);
+	return ret;
+}
+
+/**
+ * guest_cmds() - Have the vSMMU execute commands
+ * @g: the guest
+ * @cmds: commands
+ * @nr: how many
+ *
+ * Return: 0 or -1 with errno.
+ */
+static int guest_cmds(struct guest *g, struct smmuv3_cmd *cmds, __u32 nr)
+{
+	return _test_cmd_viommu_invalidate(g->m->iommufd, g->viommu, cmds,
+					   IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+					   sizeof(*cmds), &nr);
+}
+
+static int guest_cmd(struct guest *g, struct smmuv3_cmd cmd)
+{
+	return guest_cmds(g, &cmd, 1);
+}
+
+/* Descriptors of a guest's stage 1 */
+#define G_VALID		BIT_ULL(0)
+#define G_TABLE		BIT_ULL(1)
+#define G_PAGE		BIT_ULL(1)
+#define G_USER		BIT_ULL(6)
+#define G_RO		BIT_ULL(7)
+#define G_AF		BIT_ULL(10)
+#define G_NG		BIT_ULL(11)
+#define G_OK		(G_VALID | G_USER | G_AF | G_NG)
+/* Of the guest's memory: data below, tables above */
+#define G_TABLES	(BLOCK / 2)
+#define G_CD		(BLOCK - PAGE)
+
+/* Independent of the simulator's walk: where the entry for @iova at @level is */
+static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_t *next,
+		      size_t root, __u64 iova, int level)
+{
+	int cur = 3 - (ia - tg - 1) / (tg - 3);
+	size_t table = root;
+
+	for (;; cur++) {
+		unsigned int shift = tg + (3 - cur) * (tg - 3);
+		__u64 index = (iova >> shift) & ((1 << (tg - 3)) - 1);
+		__u64 *entry = (__u64 *)(m->mem + table) + index;
+
+		if (cur == level)
+			return entry;
+		if (!*entry) {
+			*entry = (GUEST_IPA + *next) | G_VALID | G_TABLE;
+			*next += 1UL << tg;
+		}
+		table = (*entry & 0xfffffffff000ULL) - GUEST_IPA;
+	}
+}
+
+static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int tg_field,
+		       unsigned int ia, __u16 asid)
+{
+	__u64 *word = (__u64 *)(m->mem + cd);
+
+	/* V, AA64, EPD1, R, A, ASET, IPS 40 bits */
+	word[1] = GUEST_IPA + root;
+	word[0] = (64 - ia) | tg_field << 6 | 1ULL << 30 | 1ULL << 31 | 2ULL << 32 | 1ULL << 41 |
+		  7ULL << 45 | (__u64)asid << 48;
+}
+
+#define __EXPECT_DMA(_m, _dev, _flags, _pasid, _iova, _want, ...)		\
+	do {									\
+		char __why[128], __when[128];					\
+		bool __good = machine_dma(_m, _dev, _flags, _pasid, _iova, _want, \
+					  __why, sizeof(__why));		\
+										\
+		snprintf(__when, sizeof(__when), __VA_ARGS__);			\
+		EXPECT_TRUE(__good)						\
+		{								\
+			TH_LOG("%s: %s", __when, __why);			\
+		}								\
+	} while (0)
+
+/* Without PASID and ATS */
+#define EXPECT_DMA(_m, _dev, _iova, _want, ...) \
+	__EXPECT_DMA(_m, _dev, 0, SIM_NO_PASID, _iova, _want, __VA_ARGS__)
+
+/* Nothing stale in any cache, no rule broken since the last time */
+#define EXPECT_CLEAN(_m, ...)							\
+	do {									\
+		struct smmuv3_sim_violation __violation;			\
+		struct smmuv3_sim_stale __stale;				\
+		char __when[128];						\
+										\
+		snprintf(__when, sizeof(__when), __VA_ARGS__);			\
+		EXPECT_EQ(0, sim_audit((_m)->sim, &__stale, NULL))		\
+		{								\
+			TH_LOG("%s: %s", __when, sim_stale_str(&__stale));	\
+		}								\
+		EXPECT_EQ(0, sim_violation((_m)->sim, &__violation))		\
+		{								\
+			TH_LOG("%s: %s", __when, sim_violation_str(&__violation)); \
+		}								\
+	} while (0)
+
+/* The audit finds a certain stale entry, and says which command was owed */
+#define EXPECT_STALE(_m, _cache, _why, _owed)					\
+	do {									\
+		struct smmuv3_sim_stale __stale = {};				\
+										\
+		EXPECT_TRUE(sim_audit_find((_m)->sim, _cache, _why, _owed))	\
+		{								\
+			int __nr = sim_audit((_m)->sim, &__stale, NULL);	\
+										\
+			TH_LOG("the audit has %d: %s", __nr,			\
+			       __nr > 0 ? sim_stale_str(&__stale) : "nothing");	\
+		}								\
+	} while (0)
+
+#endif
