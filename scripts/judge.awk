@@ -15,7 +15,15 @@ function glob(s) {
 	return "^" s "$"
 }
 
-function problem(text) { problems[++nproblems] = text }
+function problem(text,	i) {
+	for (i = 1; i <= nexpected; i++)
+		if (text ~ p_glob[i]) {
+			p_used[i] = 1
+			print "as expected: " text
+			return
+		}
+	problems[++nproblems] = text
+}
 
 # What a failed case says, without the harness: one line each, the first four.
 function words(text,	part, said, n, i, out, lines) {
@@ -135,16 +143,7 @@ FILENAME ~ /\/expectations$/ {
 	next
 }
 
-FILENAME ~ /\/problems$/ {
-	for (i = 1; i <= nexpected; i++)
-		if ($0 ~ p_glob[i]) {
-			p_used[i] = 1
-			print "as expected: " $0
-			next
-		}
-	problem($0)
-	next
-}
+FILENAME ~ /\/problems$/ { problem($0); next }
 
 # ---- KTAP. The kselftest runner puts "# " before what a program prints; KUnit
 # nests with four blanks; both count as one level.
