@@ -933,7 +933,7 @@ TEST_F(stage, pages_and_blocks)
 	struct machine *m = &self->m;
 	struct sim_dev *dev = &m->dev[0];
 	static const __u64 offsets[] = { 0, 4, PAGE - 4, PAGE, 5 * PAGE + 0x7f0, BLOCK - 4 };
-	const __u64 top = 1ULL << 39;
+	const __u64 top = 1ULL << 39, whole = NOWHERE + 8 * BLOCK;
 	struct smmuv3_sim_dma dma;
 	unsigned int i;
 	__u32 word = 1;
@@ -941,12 +941,15 @@ TEST_F(stage, pages_and_blocks)
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, BLOCK, RW));
 	/* Not aligned to a block on one side: pages */
 	ASSERT_EQ(0, machine_map(m, NOWHERE + PAGE, BLOCK, BLOCK, RW));
+	/* Pages that fill a last table, which goes with them */
+	ASSERT_EQ(0, machine_map(m, whole, PAGE, BLOCK, RW));
 	/* Other tables on the way */
 	ASSERT_EQ(0, machine_map(m, top, PAGE, PAGE, RW));
 	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
 		EXPECT_DMA(m, dev, IOVA + offsets[i], offsets[i], "block");
 		EXPECT_DMA(m, dev, NOWHERE + PAGE + offsets[i], BLOCK + offsets[i], "pages");
 	}
+	EXPECT_DMA(m, dev, whole + 8, PAGE + 8, "whole table");
 	EXPECT_DMA(m, dev, top + 8, PAGE + 8, "high");
 	EXPECT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, IOVA + PAGE, &word, 4, &dma));
 	EXPECT_EQ(BLOCK, dma.out_size);
@@ -961,6 +964,8 @@ TEST_F(stage, pages_and_blocks)
 	EXPECT_CLEAN(m, "block unmapped");
 	ASSERT_EQ(0, machine_unmap(m, NOWHERE + PAGE, BLOCK));
 	EXPECT_CLEAN(m, "pages unmapped");
+	ASSERT_EQ(0, machine_unmap(m, whole, BLOCK));
+	EXPECT_CLEAN(m, "whole table unmapped");
 	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
 		EXPECT_DMA(m, dev, IOVA + offsets[i], -F_TRANSLATION, "block");
 		EXPECT_DMA(m, dev, NOWHERE + PAGE + offsets[i], -F_TRANSLATION, "pages");
