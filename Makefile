@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Thin: each verb is one script in scripts/, which says what it does and takes
 # its settings from the environment (make VERB SETTING=value exports them).
-export DRIVER TEST CONFIG TRACE TIMEOUT JOBS KSRC
+export DRIVER TEST CONFIG TRACE TIMEOUT JOBS KSRC KMEMLEAK BUG SOB
 
-.PHONY: help kselftest check shell tree export report list clean
+.PHONY: help kselftest check check-full repro shell tree export report series counts list clean
 help:
 	@scripts/help
 
@@ -13,7 +13,10 @@ kselftest:
 check:
 	@scripts/check
 
-shell tree export report:
+check-full:
+	@scripts/check full
+
+shell tree export report repro series counts:
 	@scripts/$@
 
 list:

@@ -15,7 +15,27 @@ function glob(s) {
 	return "^" s "$"
 }
 
-function problem(text) { problems[++nproblems] = text }
+function problem(text,	i) {
+	for (i = 1; i <= nexpected; i++)
+		if (text ~ p_glob[i]) {
+			p_used[i] = 1
+			print "as expected: " text
+			return
+		}
+	problems[++nproblems] = text
+}
+
+# What a failed case says, without the harness: one line each, the first four.
+function words(text,	part, said, n, i, out, lines) {
+	n = split(text, part, "; ")
+	for (i = 1; i <= n && lines < 4; i++) {
+		if (part[i] ~ /:Expected |: Test failed$|EXPECTATION FAILED at/ || said[part[i]]++) continue
+		sub(/^[a-z0-9_]+\.c:[0-9]+:[a-z0-9_]+:/, "", part[i])
+		out = out "\n      > " part[i]
+		lines++
+	}
+	return out
+}
 
 # One leaf: compare with the expectations and count.
 function leaf(name, result, text,	i, want, reason) {
@@ -27,8 +47,18 @@ function leaf(name, result, text,	i, want, reason) {
 		}
 	cases++
 	c_program[cases] = program; c_name[cases] = name; c_text[cases] = text
+	# A bug may break more than its test.
+	if (run["bug"] && want == "pass" && result == "fail") {
+		want = "fail"
+		reason = "too"
+	}
 	if (result == want && want == "pass") class = "pass"
-	else if (result == want && want == "fail") { class = "xfail"; c_text[cases] = reason }
+	else if (result == want && want == "fail") {
+		class = "xfail"
+		c_text[cases] = reason
+		# Of a bug one wants to see what it does.
+		if (run["bug"]) c_words[cases] = words(text)
+	}
 	else if (result == want) { class = "skip"; c_text[cases] = reason }
 	else if (result == "pass") {
 		class = "XPASS"
@@ -69,7 +99,9 @@ function result_line(d, line,	ok, name, result, text, sub_leaves) {
 	if (d == 0) {
 		program_end(name, result, text, sub_leaves)
 	} else if (!sub_leaves) {
-		leaf(name, result, result == "fail" && diag != "" ? diag : text)
+		# The parameters of a KUnit test are cases of that test.
+		leaf((d > 2 ? subtest[d] "." : "") name, result,
+			result == "fail" && diag != "" ? diag : text)
 	}
 	diag = ""
 }
@@ -94,8 +126,14 @@ FILENAME ~ /\/run$/ {
 
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
+	if ($1 == "test" || $1 == "timeout") next
+	if ($1 == "problem" && match($0, / # ./)) {
+		p_text[++nexpected] = substr($0, 9, RSTART - 9)
+		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
+		next
+	}
 	if (($1 != "fail" && $1 != "skip") || NF < 5 || $4 != "#") {
-		problem("expectations line " FNR " is not \"fail|skip PROGRAM CASE # reason\"")
+		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem TEXT # reason\"")
 		next
 	}
 	nexpect++
@@ -125,6 +163,10 @@ FILENAME ~ /\/problems$/ { problem($0); next }
 	if (line ~ /^# /) { depth = 1; line = substr(line, 3) }
 	while (line ~ /^    /) { depth++; line = substr(line, 5) }
 	if (depth > deepest) deepest = depth
+	if (line ~ /^# Subtest: /) {
+		subtest[depth] = substr(line, 12)
+		next
+	}
 	if (match(line, /^1\.\.[0-9]+/)) {
 		plan[depth] = substr(line, 4, RLENGTH - 3) + 0
 		done[depth] = 0
@@ -149,8 +191,10 @@ END {
 		picked[name] = 1
 	}
 	for (i = 1; i <= nexpect; i++)
-		if (!e_used[i] && e_program[i] in seen && run["cases"] == "")
+		if (!e_used[i] && e_program[i] in seen && (run["cases"] == "" || run["bug"]))
 			problem("expectation matches no case: " e_text[i])
+	for (i = 1; i <= nexpected; i++)
+		if (!p_used[i]) problem("no problem of this kind: " p_text[i])
 
 	junit = results "/junit.xml"
 	print "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>" > junit
@@ -191,7 +235,7 @@ END {
 			if (length(text) > 300)
 				text = substr(text, 1, 300) " ... (all of it in junit.xml)"
 			printf "  %s%s %s: %s\n", k == 1 ? "" : c_class[c] " ", c_program[c], \
-				c_name[c], text
+				c_name[c], text c_words[c]
 		}
 	}
 	for (i = 1; i <= nproblems; i++) {

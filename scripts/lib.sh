@@ -123,6 +123,17 @@ if [ -n "${NOSTALE_IN_ROOT-}" ]; then
 	trap 'exit 143' TERM
 fi
 
+# Options of make for a driver in DIR: vmlinux was configured for base and does
+# not know the symbols that the series adds. The checks of the invalidation
+# arrays belong to the tests, not to what is measured.
+driver_options()	# DIR
+{
+	[ "${CONFIG:-test}" = test ] || return 0
+	! grep -q ARM_SMMU_V3_DEBUG_INVS "$1/Makefile" ||
+		printf '%s\n' CONFIG_ARM_SMMU_V3_DEBUG_INVS=y \
+			KCFLAGS=-DCONFIG_ARM_SMMU_V3_DEBUG_INVS=1
+}
+
 # The patches of the series, in order.
 series()
 {

@@ -17,6 +17,10 @@
 #ifndef __SELFTEST_IOMMUFD_VSMMU_UTILS
 #define __SELFTEST_IOMMUFD_VSMMU_UTILS
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
 #include <libvfio.h>
 
 /* iommufd_utils.h has its own */
@@ -38,7 +42,7 @@
 #define VM_PAGES_IOVA		0x1956780000ULL
 #define VM_BLOCK_IOVA		0x2a67800000ULL
 
-#define VM_MAX_SEATS		3
+#define VM_MAX_SEATS		8
 
 /* All guests use the same ASID: that must not matter */
 #define VM_ASID			7
@@ -372,6 +376,77 @@ static const char *vm_dma_str(char *buf, size_t size, int result)
 	} while (0)
 
 /**
+ * struct vm_writer - A device that writes all the time
+ * @seat: the device; nobody else may use it meanwhile
+ * @iova: where to
+ * @page: where that is
+ * @thread: its thread
+ * @stop: ends it
+ * @done: writes so far
+ * @bad: those that saw a fault or did not arrive
+ */
+struct vm_writer {
+	struct seat *seat;
+	u64 iova;
+	void *page;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_ulong done;
+	atomic_ulong bad;
+};
+
+static void *vm_writer_main(void *arg)
+{
+	struct vm_writer *writer = arg;
+	u32 *at = writer->page + VM_DMA_OFFSET;
+
+	while (!writer->stop) {
+		int ret = dma_device_write(writer->seat->dev, writer->iova + VM_DMA_OFFSET);
+
+		if (ret || at[0] != htole32(DMA_PATTERN) ||
+		    at[DMA_WRITE_SIZE / sizeof(u32) - 1] != htole32(DMA_PATTERN))
+			writer->bad++;
+		memset(at, 0, DMA_WRITE_SIZE);
+		writer->done++;
+	}
+	return NULL;
+}
+
+/**
+ * vm_writer_start() - Let a device write to a page of its own from now on
+ * @_metadata: the running test
+ * @self: the VM
+ * @writer: to be filled; vm_writer_stop() has to follow
+ * @seat: the device, in its seat, not an igb
+ */
+static void vm_writer_start(struct __test_metadata *_metadata, struct vm *self,
+			    struct vm_writer *writer, struct seat *seat)
+{
+	memset(writer, 0, sizeof(*writer));
+	writer->seat = seat;
+	writer->page = guest_alloc_page(&self->ram);
+	writer->iova = guest_to_ipa(&self->ram, writer->page);
+	if (seat->layout.mode == SEAT_NESTED)
+		guest_s1_map(&seat->vsmmu->s1, writer->iova, writer->iova, GUEST_PAGE_SIZE);
+	ASSERT_EQ(0, pthread_create(&writer->thread, NULL, vm_writer_main, writer));
+}
+
+/* Not before the device has begun and ended two more writes */
+static void vm_writer_wait(struct vm_writer *writer)
+{
+	unsigned long done = writer->done;
+
+	while (writer->done - done < 2)
+		sched_yield();
+}
+
+static void vm_writer_stop(struct vm_writer *writer)
+{
+	writer->stop = true;
+	pthread_join(writer->thread, NULL);
+}
+
+/**
  * vm_s1_init() - Make an address space in which the default map holds
  * @vm: the VM
  * @s1: to be filled
@@ -394,7 +469,7 @@ static void vm_s1_init(struct vm *vm, struct guest_s1 *s1, u16 asid)
  * vm_attach() - Put a device in its seat
  * @_metadata: the running test
  * @self: the VM
- * @seat: the device, attached to the IOAS or to nothing
+ * @seat: the device, attached to anything
  *
  * For SEAT_NESTED this makes what is missing of vSMMU, vDEVICE and nested HWPT.
  * Ends the test on failure.
@@ -426,6 +501,17 @@ static void vm_attach(struct __test_metadata *_metadata, struct vm *self, struct
 	test_cmd_vfio_attach(seat->dev, seat->hwpt_id);
 }
 
+/* What @seat had besides its vDEVICE, and the vSMMU with its last device */
+static void vm_put_nested(struct __test_metadata *_metadata, struct vm *self,
+			  const struct seat *seat)
+{
+	test_ioctl_destroy(seat->hwpt_id);
+	if (--seat->vsmmu->nr_devs)
+		return;
+	test_ioctl_destroy(seat->vsmmu->id);
+	seat->vsmmu->id = 0;
+}
+
 /**
  * vm_detach() - Take a device out of its seat
  * @_metadata: the running test
@@ -440,12 +526,34 @@ static void vm_detach(struct __test_metadata *_metadata, struct vm *self, struct
 	test_cmd_vfio_detach(seat->dev);
 	if (seat->layout.mode != SEAT_NESTED)
 		return;
-	test_ioctl_destroy(seat->hwpt_id);
 	test_ioctl_destroy(seat->vdev_id);
-	if (--seat->vsmmu->nr_devs)
-		return;
-	test_ioctl_destroy(seat->vsmmu->id);
-	seat->vsmmu->id = 0;
+	vm_put_nested(_metadata, self, seat);
+}
+
+/**
+ * vm_move() - Move a device to another seat in one step
+ * @_metadata: the running test
+ * @self: the VM
+ * @seat: the device, after vm_attach() or, with mode SEAT_IDLE, attached to
+ *	  anything; becomes the new seat
+ * @mode: how it is to use the nest parent, not SEAT_IDLE
+ * @vsmmu: which vSMMU, if SEAT_NESTED; may be the one it has
+ *
+ * The kernel sees a replace, never a detached device.
+ */
+static void vm_move(struct __test_metadata *_metadata, struct vm *self, struct seat *seat,
+		    enum seat_mode mode, struct vsmmu *vsmmu)
+{
+	struct seat old = *seat;
+
+	/* A device has one vDEVICE at most; the old one may go before the move */
+	if (old.layout.mode == SEAT_NESTED)
+		test_ioctl_destroy(old.vdev_id);
+	seat->layout.mode = mode;
+	seat->vsmmu = mode == SEAT_NESTED ? vsmmu : NULL;
+	vm_attach(_metadata, self, seat);
+	if (old.layout.mode == SEAT_NESTED)
+		vm_put_nested(_metadata, self, &old);
 }
 
 static void vm_init_memory(struct __test_metadata *_metadata, struct vm *self)

@@ -5,8 +5,9 @@
 # SMMU, but a kernel with CONFIG_ARM_SMMU_V3_KUNIT_TEST=m and KUNIT_DEBUGFS=y.
 
 ksft_skip=4
-module=arm-smmu-v3-test
+modules="arm-smmu-v3-test arm-smmu-v3-cmds-test"
 results=/sys/kernel/debug/kunit
+failslab=/sys/kernel/debug/failslab
 
 skip()
 {
@@ -16,22 +17,42 @@ skip()
 
 [ "$(id -u)" -eq 0 ] || skip "must be root"
 [ -d $results ] || skip "no $results (CONFIG_KUNIT_DEBUGFS, or debugfs not mounted)"
-modprobe -r $module 2> /dev/null
-before=$(ls $results)
-modprobe $module || skip "cannot load $module (CONFIG_ARM_SMMU_V3_KUNIT_TEST=m)"
+
+# Tests that let allocations fail, one after the other, skip without this: only
+# what a test asks for fails, but also if the allocation could sleep.
+if [ -d $failslab ]; then
+	ignore=$(cat $failslab/ignore-gfp-wait)
+	verbose=$(cat $failslab/verbose)
+	echo N > $failslab/ignore-gfp-wait
+	echo 0 > $failslab/verbose
+fi
 
 status=0
+loaded=0
 ran=0
-for suite in "$results"/*; do
-	! echo "$before" | grep -qx "${suite##*/}" || continue
-	grep -qE '^ *(not )?ok ' "$suite/results" 2> /dev/null || continue
-	ran=$((ran + 1))
-	cat "$suite/results"
-	! grep -q '^ *not ok' "$suite/results" || status=1
+for module in $modules; do
+	modprobe -r "$module" 2> /dev/null
+	before=$(ls $results)
+	# Older drivers have only the first one.
+	modprobe "$module" 2> /dev/null || continue
+	loaded=$((loaded + 1))
+	for suite in "$results"/*; do
+		! echo "$before" | grep -qx "${suite##*/}" || continue
+		grep -qE '^ *(not )?ok ' "$suite/results" 2> /dev/null || continue
+		ran=$((ran + 1))
+		cat "$suite/results"
+		! grep -q '^ *not ok' "$suite/results" || status=1
+	done
+	modprobe -r "$module"
 done
-modprobe -r $module
+
+if [ -d $failslab ]; then
+	echo "$ignore" > $failslab/ignore-gfp-wait
+	echo "$verbose" > $failslab/verbose
+fi
+[ $loaded -ne 0 ] || skip "cannot load $modules (CONFIG_ARM_SMMU_V3_KUNIT_TEST=m)"
 if [ $ran -eq 0 ]; then
-	echo "Bail out! $module ran no suite (is KUnit enabled? kunit.enable=1)"
+	echo "Bail out! $modules ran no suite (is KUnit enabled? kunit.enable=1)"
 	status=1
 fi
 exit $status
