@@ -719,6 +719,47 @@ TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 120)
 	EXPECT_CLEAN(m, "at the end");
 }
 
+struct removal {
+	struct sim_smmu *smmu;
+	volatile bool done;
+	int ret;
+};
+
+static void *removal(void *arg)
+{
+	struct removal *r = arg;
+
+	r->ret = sim_remove(r->smmu, 0);
+	r->done = true;
+	return NULL;
+}
+
+/* User space may keep a vSMMU without a device; the SMMU has to wait for it */
+TEST_F(machine, unplug_waits_for_vsmmu)
+{
+	struct machine *m = &self->m;
+	struct removal r = { .smmu = &m->smmu[1] };
+	pthread_t thread;
+	struct guest g;
+	__u32 hwpt;
+
+	add_two(_metadata, m);
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[1], hwpt));
+	ASSERT_EQ(0, _test_ioctl_destroy(m->iommufd, g.vdev));
+	sim_vfio_close(&m->dev[1]);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, removal, &r));
+	usleep(500000);
+	EXPECT_FALSE(r.done);
+	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.viommu));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, r.ret);
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the other SMMU");
+	EXPECT_CLEAN(m, "removed");
+}
+
 /* A detach while a slow SMMU keeps an invalidation busy */
 TEST_F_TIMEOUT(machine, detach_while_invalidating, 120)
 {

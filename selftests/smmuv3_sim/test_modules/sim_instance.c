@@ -180,9 +180,10 @@ static void sim_complete_sync(struct sim_instance *inst, const u64 *cmd)
 	inst->syncs++;
 	if (FIELD_GET(CMD_SYNC_CS, cmd[0]) == CMD_SYNC_CS_IRQ) {
 		msi = sim_phys(cmd[1] & CMD_SYNC_1_MSIADDR, sizeof(*msi));
+		if (!msi)
+			return;
 		/* Whoever sees the word sees what the CMD_SYNC promises */
-		if (msi)
-			smp_store_release(msi, cpu_to_le32(FIELD_GET(CMD_SYNC_MSIDATA, cmd[0])));
+		smp_store_release(msi, cpu_to_le32(FIELD_GET(CMD_SYNC_MSIDATA, cmd[0])));
 	}
 }
 
