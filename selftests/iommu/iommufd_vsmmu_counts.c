@@ -220,10 +220,5 @@ TEST_F(counts, map)
 
 int main(int argc, char *argv[])
 {
-	PAGE_SIZE = sysconf(_SC_PAGESIZE);
-	dma_devices_init(&argc, argv);
-	if (PAGE_SIZE != GUEST_PAGE_SIZE)
-		ksft_exit_skip("the kernel's pages are %lu bytes, the guest's %lu\n", PAGE_SIZE,
-			       GUEST_PAGE_SIZE);
-	return test_harness_run(argc, argv);
+	return vm_main(argc, argv);
 }

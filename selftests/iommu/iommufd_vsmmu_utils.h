@@ -693,4 +693,21 @@ static void vm_cleanup(struct vm *vm)
 	iommu_cleanup(vm->iommu);
 }
 
+/**
+ * vm_main() - What main() of a program with struct vm does
+ * @argc: number of arguments
+ * @argv: options of the harness, then devices as for dma_devices_init()
+ *
+ * Return: exit status. Skips all if the kernel's pages are not those of the guest.
+ */
+static int vm_main(int argc, char *argv[])
+{
+	PAGE_SIZE = sysconf(_SC_PAGESIZE);
+	dma_devices_init(&argc, argv);
+	if (PAGE_SIZE != GUEST_PAGE_SIZE)
+		ksft_exit_skip("the kernel's pages are %lu bytes, the guest's %lu\n", PAGE_SIZE,
+			       GUEST_PAGE_SIZE);
+	return test_harness_run(argc, argv);
+}
+
 #endif

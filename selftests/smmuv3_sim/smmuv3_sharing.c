@@ -665,6 +665,7 @@ TEST_F(machine, big_unmap_without_ranges)
 /* Unmap and map again and again while somebody comes and goes */
 struct churn {
 	struct machine *m;
+	pthread_t thread;
 	volatile bool stop;
 	long rounds;
 	int ret;
@@ -683,21 +684,41 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-/* One SMMU of a shared domain is unplugged, the others are in the middle of it */
-TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 120)
+/* Two SMMUs on one S2 parent, for churn_start() */
+static __u32 churn_prepare(struct __test_metadata *_metadata, struct machine *m)
 {
-	struct machine *m = &self->m;
-	struct churn c = { .m = m };
-	pthread_t thread;
 	__u32 hwpt;
-	int round;
 
 	add_two(_metadata, m);
 	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
 	ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &c));
+	return hwpt;
+}
+
+static void churn_start(struct __test_metadata *_metadata, struct churn *c)
+{
+	ASSERT_EQ(0, pthread_create(&c->thread, NULL, churn, c));
+}
+
+static void churn_stop(struct __test_metadata *_metadata, struct churn *c)
+{
+	c->stop = true;
+	pthread_join(c->thread, NULL);
+	EXPECT_EQ(0, c->ret);
+	TH_LOG("info: %ld unmaps", c->rounds);
+}
+
+/* One SMMU of a shared domain is unplugged, the others are in the middle of it */
+TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 120)
+{
+	struct machine *m = &self->m;
+	struct churn c = { .m = m };
+	__u32 hwpt = churn_prepare(_metadata, m);
+	int round;
+
+	churn_start(_metadata, &c);
 	for (round = 0; round < 20; round++) {
 		struct smmuv3_sim_create cfg = features(1);
 
@@ -710,10 +731,7 @@ TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 120)
 		sim_vfio_close(&m->dev[1]);
 		EXPECT_EQ(0, sim_remove(&m->smmu[1], 0));
 	}
-	c.stop = true;
-	pthread_join(thread, NULL);
-	EXPECT_EQ(0, c.ret);
-	TH_LOG("info: %ld unmaps", c.rounds);
+	churn_stop(_metadata, &c);
 	EXPECT_DMA(m, &m->dev[0], GUEST_IPA, BLOCK, "the other SMMU");
 	EXPECT_DMA(m, &m->dev[0], IOVA, -F_TRANSLATION, "the other SMMU");
 	EXPECT_CLEAN(m, "at the end");
@@ -765,17 +783,11 @@ TEST_F_TIMEOUT(machine, detach_while_invalidating, 120)
 {
 	struct machine *m = &self->m;
 	struct churn c = { .m = m };
-	pthread_t thread;
-	__u32 hwpt;
+	__u32 hwpt = churn_prepare(_metadata, m);
 	int round;
 
-	add_two(_metadata, m);
-	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
-	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
-	ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
-	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
 	ASSERT_EQ(0, sim_set(&m->smmu[0], 2000, SMMUV3_SIM_ERROR_NONE, 0, 0));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &c));
+	churn_start(_metadata, &c);
 	for (round = 0; round < 50; round++) {
 		struct smmuv3_sim_violation violation;
 
@@ -788,10 +800,7 @@ TEST_F_TIMEOUT(machine, detach_while_invalidating, 120)
 		}
 		ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
 	}
-	c.stop = true;
-	pthread_join(thread, NULL);
-	EXPECT_EQ(0, c.ret);
-	TH_LOG("info: %ld unmaps", c.rounds);
+	churn_stop(_metadata, &c);
 	EXPECT_CLEAN(m, "at the end");
 }
 
