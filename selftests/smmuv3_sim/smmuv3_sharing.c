@@ -862,6 +862,29 @@ TEST_F(machine, vste_bypass_keeps_ats)
 	__EXPECT_DMA(m, &m->dev[0], ATS, SIM_NO_PASID, GUEST_IPA, -F_TRANSLATION, "unmapped");
 }
 
+/* A guest's command for its stream has to reach all streams of the device, so one */
+TEST_F(machine, vdevice_has_one_stream)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	struct guest g;
+
+	cfg.ep_flags[0] |= SMMUV3_SIM_EP_TWO_STREAMS;
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, PAGE, RW));
+	EXPECT_EQ(-1, guest_init(&g, m, &m->dev[0], 0))
+	{
+		TH_LOG("a guest gets a device with two StreamIDs, its commands reach one of them");
+	}
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_NE(0, g.viommu);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, g.parent));
+	__EXPECT_DMA(m, &m->dev[0], ATS, SIM_NO_PASID, GUEST_IPA, 0, "without a guest");
+	ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
+	EXPECT_CLEAN(m, "unmapped");
+}
+
 /* SCALE has a sixth bit only with IDR5.DS, which the SMMU does not have */
 TEST_F(machine, scale_above_31_is_refused)
 {
