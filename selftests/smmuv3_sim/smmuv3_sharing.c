@@ -885,6 +885,64 @@ TEST_F(machine, vdevice_has_one_stream)
 	EXPECT_CLEAN(m, "unmapped");
 }
 
+/* Does the kernel log name @name after a DMA that faults? */
+static bool fault_names(struct __test_metadata *_metadata, struct machine *m, struct sim_dev *dev,
+			const char *name)
+{
+	char record[1024];
+	bool found = false;
+	ssize_t len;
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, lseek(fd, 0, SEEK_END));
+	/* The driver prints ten faults in five seconds; other tests have their own */
+	sleep(6);
+	EXPECT_DMA(m, dev, IOVA, -F_TRANSLATION, "not mapped");
+	usleep(200000);
+	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
+		record[len] = 0;
+		found |= strstr(record, "F_TRANSLATION") && strstr(record, name);
+	}
+	close(fd);
+	return found;
+}
+
+/*
+ * The StreamIDs of an SMMU are in a tree. That of an endpoint which names its own
+ * one twice is there once; when it goes, the others have to stay, or nobody knows
+ * any more whose faults they are.
+ */
+TEST_F(machine, stream_named_twice_goes)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	char path[64];
+	__u32 hwpt;
+	int fd;
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0] | SMMUV3_SIM_EP_STREAM_TWICE;
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], 0, &hwpt));
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
+	ASSERT_TRUE(fault_names(_metadata, m, &m->dev[0], m->smmu[0].bdf[0]))
+	{
+		TH_LOG("the kernel does not name the device that faults");
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", m->smmu[0].bdf[1]);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, "1", 1));
+	close(fd);
+	EXPECT_TRUE(fault_names(_metadata, m, &m->dev[0], m->smmu[0].bdf[0]))
+	{
+		TH_LOG("the driver has lost StreamID %u when that of another endpoint went",
+		       m->smmu[0].cfg.out_sid[0]);
+	}
+}
+
 /* SCALE has a sixth bit only with IDR5.DS, which the SMMU does not have */
 TEST_F(machine, scale_above_31_is_refused)
 {
