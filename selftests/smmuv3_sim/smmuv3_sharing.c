@@ -787,6 +787,26 @@ TEST_F(machine, unplug_waits_for_vsmmu)
 	EXPECT_CLEAN(m, "removed");
 }
 
+/* Nobody is finished before all SMMUs are, whichever of them is slow */
+TEST_F(machine, unmap_waits_for_the_slowest)
+{
+	struct machine *m = &self->m;
+	int slow, i;
+
+	churn_prepare(_metadata, m);
+	for (slow = 0; slow < 2; slow++) {
+		ASSERT_EQ(0, sim_set(&m->smmu[slow], 20000, SMMUV3_SIM_ERROR_NONE, 0, 0));
+		for (i = 0; i < 2; i++)
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, BLOCK, "SMMU %d is slow", slow);
+		ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
+		for (i = 0; i < 2; i++)
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "SMMU %d is slow", slow);
+		EXPECT_CLEAN(m, "SMMU %d is slow", slow);
+		ASSERT_EQ(0, sim_set(&m->smmu[slow], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
+		ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
+	}
+}
+
 /* A detach while a slow SMMU keeps an invalidation busy */
 TEST_F_TIMEOUT(machine, detach_while_invalidating, 120)
 {
