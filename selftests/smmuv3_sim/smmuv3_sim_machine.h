@@ -17,8 +17,8 @@
 #include "smmuv3_guest.h"
 #include "smmuv3_sim_lib.h"
 
-#define MACHINE_SMMUS		4
-#define MACHINE_DEVS		4
+#define MACHINE_SMMUS		16
+#define MACHINE_DEVS		16
 #define MACHINE_MEM		(4UL << 20)
 #define PAGE			4096UL
 #define BLOCK			(2UL << 20)
