@@ -1272,16 +1272,38 @@ TEST_F(one, guest_substreams)
 	EXPECT_EQ(0, guest_detach(&g));
 }
 
-/* How fast it is; only told, it depends on the host */
+/* Nanoseconds of one DMA of a page, in the best of a hundred times twenty */
+static __u64 dma_ns(struct __test_metadata *_metadata, struct sim_dev *dev, bool by_registers)
+{
+	__u64 start, took, best = ~0ULL;
+	__u8 buf[PAGE];
+	int i, ret = 0;
+
+	for (i = 0; i < 2000; i++) {
+		if (i % 20 == 0)
+			start = now_us();
+		ret |= by_registers ? sim_exerciser_dma(dev, 0, 0, IOVA, buf, sizeof(buf)) :
+				      sim_dma(dev, 0, SIM_NO_PASID, IOVA, buf, sizeof(buf), NULL);
+		took = now_us() - start;
+		if (i % 20 == 19 && took < best)
+			best = took;
+	}
+	EXPECT_EQ(0, ret);
+	return best * 1000 / 20;
+}
+
+/*
+ * How fast it is. The limits are far off, for a host that is busy with something
+ * else.
+ */
 TEST_F(one, speed)
 {
 	struct machine *m = &self->m;
 	size_t next = G_TABLES + PAGE;
 	struct iommu_hwpt_arm_smmuv3 vste = guest_vste_s1(GUEST_IPA + G_CD);
-	const int rounds = 1000, pages = 2000;
+	const int pages = 2000;
 	struct guest g;
-	__u64 start;
-	__u8 buf[PAGE];
+	__u64 took, start;
 	__u32 checked, word;
 	int i;
 
@@ -1294,14 +1316,11 @@ TEST_F(one, speed)
 	g_write_cd(m, G_CD, G_TABLES, 0, 39, 7);
 	vste.ste[1] |= htole64(VSTE_1_EATS(1));
 	ASSERT_EQ(0, guest_attach(&g, vste));
-	start = now_us();
-	for (i = 0; i < rounds; i++)
-		EXPECT_EQ(0, sim_dma(&m->dev[0], 0, SIM_NO_PASID, IOVA, buf, sizeof(buf), NULL));
-	TH_LOG("info: nested 4K DMA by ioctl: %llu ns", (now_us() - start) * 1000 / rounds);
-	start = now_us();
-	for (i = 0; i < rounds; i++)
-		EXPECT_EQ(0, sim_exerciser_dma(&m->dev[0], 0, 0, IOVA, buf, sizeof(buf)));
-	TH_LOG("info: nested 4K DMA by registers: %llu ns", (now_us() - start) * 1000 / rounds);
+	for (i = 0; i < 2; i++) {
+		took = dma_ns(_metadata, &m->dev[0], i);
+		TH_LOG("info: nested 4K DMA by %s: %llu ns", i ? "registers" : "ioctl", took);
+		EXPECT_GT(1000000, took);
+	}
 	for (i = 0; i < pages; i++) {
 		EXPECT_EQ(0, sim_dma(&m->dev[0], 0, SIM_NO_PASID, IOVA + i * PAGE, &word, 4, NULL));
 		EXPECT_EQ(0, sim_dma(&m->dev[0], ATS, SIM_NO_PASID, IOVA + i * PAGE, &word, 4,
@@ -1309,7 +1328,9 @@ TEST_F(one, speed)
 	}
 	start = now_us();
 	EXPECT_EQ(0, sim_audit(m->sim, NULL, &checked));
-	TH_LOG("info: audit of %u entries: %llu us", checked, now_us() - start);
+	took = now_us() - start;
+	TH_LOG("info: audit of %u entries: %llu us", checked, took);
+	EXPECT_GT(10000000, took);
 }
 
 TEST_HARNESS_MAIN
