@@ -80,28 +80,33 @@ int sim_run(int (*fn)(void *arg), void *arg)
 	ktime_t end = ktime_add_us(ktime_get(), SIM_SPIN_US);
 
 	lockdep_assert_held(&sim_mutex);
+	/* The thread sees what is in it */
 	smp_store_release(&sim_request, &request);
 	/* Pairs with the one in sim_nap(): it sees the request, or we see the nap */
 	smp_mb();
 	if (READ_ONCE(sim_thread_naps))
 		wake_up_process(sim_thread);
-	while (smp_load_acquire(&sim_request)) {
+	while (READ_ONCE(sim_request)) {
 		if (ktime_after(ktime_get(), end)) {
-			wait_event(sim_request_done, !smp_load_acquire(&sim_request));
+			wait_event(sim_request_done, !READ_ONCE(sim_request));
 			break;
 		}
 		cpu_relax();
 	}
+	/* All that the function has done is there; pairs with sim_serve_request() */
+	smp_rmb();
 	return request.ret;
 }
 
 static bool sim_serve_request(void)
 {
+	/* Pairs with the release in sim_run() */
 	struct sim_request *request = smp_load_acquire(&sim_request);
 
 	if (!request)
 		return false;
 	request->ret = request->fn(request->arg);
+	/* Pairs with the read barrier in sim_run() */
 	smp_store_release(&sim_request, NULL);
 	if (wq_has_sleeper(&sim_request_done))
 		wake_up(&sim_request_done);
@@ -594,6 +599,23 @@ static long sim_ioctl_page_request(struct smmuv3_sim_page_request *request)
 	return sim_run(sim_do_page_request, request);
 }
 
+static int sim_do_poke(void *arg)
+{
+	struct smmuv3_sim_poke *poke = arg;
+	struct sim_endpoint *ep = sim_get_endpoint(poke->id, poke->endpoint);
+
+	return sim_poke(ep->inst, ep->sid, poke);
+}
+
+static long sim_ioctl_poke(struct smmuv3_sim_poke *poke)
+{
+	if (poke->reserved || poke->flags & ~SMMUV3_SIM_POKE_CD || poke->word > 7)
+		return -EINVAL;
+	if (!sim_get_endpoint(poke->id, poke->endpoint))
+		return -ENODEV;
+	return sim_run(sim_do_poke, poke);
+}
+
 static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 {
 	union {
@@ -609,6 +631,7 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		struct smmuv3_sim_endpoint endpoint;
 		struct smmuv3_sim_stats stats;
 		struct smmuv3_sim_page_request page_request;
+		struct smmuv3_sim_poke poke;
 	} arg;
 	void __user *user = (void __user *)uptr;
 	long ret;
@@ -660,6 +683,9 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		break;
 	case SMMUV3_SIM_PAGE_REQUEST:
 		ret = sim_ioctl_page_request(&arg.page_request);
+		break;
+	case SMMUV3_SIM_POKE:
+		ret = sim_ioctl_poke(&arg.poke);
 		break;
 	default:
 		ret = -ENOTTY;
