@@ -233,6 +233,26 @@ int sim_raw(struct sim_smmu *smmu, __u64 cmd0, __u64 cmd1)
 	return raw.out_cerror;
 }
 
+int sim_poke(struct sim_dev *dev, __u32 flags, __u32 ssid, __u32 word, __u64 mask, __u64 value,
+	     __u64 *old)
+{
+	struct smmuv3_sim_poke poke = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+		.flags = flags,
+		.ssid = ssid,
+		.word = word,
+		.mask = mask,
+		.value = value,
+	};
+
+	if (ioctl(dev->smmu->fd, SMMUV3_SIM_POKE, &poke))
+		return -errno;
+	if (old)
+		*old = poke.out_old;
+	return 0;
+}
+
 int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats)
 {
 	*stats = (struct smmuv3_sim_stats){ .id = smmu->cfg.out_id };

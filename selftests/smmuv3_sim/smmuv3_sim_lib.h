@@ -204,6 +204,21 @@ int sim_log_read(int fd, __u64 from, struct smmuv3_sim_command *commands, __u32 
 int sim_raw(struct sim_smmu *smmu, __u64 cmd0, __u64 cmd1);
 
 /**
+ * sim_poke() - Change bits of an STE or CD in memory
+ * @dev: the endpoint
+ * @flags: enum smmuv3_sim_poke_flags
+ * @ssid: SubstreamID of the CD
+ * @word: number of the word
+ * @mask: which bits
+ * @value: to what
+ * @old: filled with the word as it was; may be NULL
+ *
+ * Return: 0 or -errno.
+ */
+int sim_poke(struct sim_dev *dev, __u32 flags, __u32 ssid, __u32 word, __u64 mask, __u64 value,
+	     __u64 *old);
+
+/**
  * sim_stats() - What an SMMU holds
  * @smmu: the SMMU
  * @stats: filled
