@@ -465,7 +465,12 @@ void sim_instance_remove(struct sim_instance *inst, bool smmu_first)
 		sim_pci_remove(inst);
 	if (inst->pdev) {
 		sim_run(sim_begin_remove, inst);
+		get_device(&inst->pdev->dev);
 		platform_device_unregister(inst->pdev);
+		/* A domain may hold the device for longer than its node lives */
+		device_set_node(&inst->pdev->dev, NULL);
+		fwnode_handle_put(inst->fwnode);
+		put_device(&inst->pdev->dev);
 	}
 	sim_pci_remove(inst);
 	if (!list_empty(&inst->list))
