@@ -43,7 +43,7 @@
 #define NR_TARGETS	(NR_DEVS + NR_UNPLUGGED)
 #define SECONDS		60
 
-/* TEMPORARY: smmuv3_sim_load.h */
+/* The second has small ids and no ranges, the third a bigger address size */
 static struct smmuv3_sim_create features(int smmu)
 {
 	struct smmuv3_sim_create cfg = sim_default();
@@ -499,7 +499,7 @@ static void weather_step(struct worker *w, struct seeded *s)
 	struct races *r = w->r;
 	__u32 smmu = seeded_below(s, 2);
 
-	if (MUST(w, sim_set(&r->m.smmu[smmu], seeded_below(s, 4) * 100, SMMUV3_SIM_ERROR_NONE, 0,
+	if (MUST(w, sim_set(&r->m.smmu[smmu], seeded_below(s, 4) * 700, SMMUV3_SIM_ERROR_NONE, 0,
 			    0)))
 		usleep(1000 + seeded_below(s, 10000));
 }
