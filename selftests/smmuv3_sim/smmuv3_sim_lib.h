@@ -261,7 +261,7 @@ int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim
 void sim_vfio_close(struct sim_dev *dev);
 
 /**
- * sim_vfio_attach() - Attach an endpoint
+ * sim_vfio_attach() - Tell the oracle, and attach an endpoint
  * @dev: the endpoint
  * @pasid: PASID or SIM_NO_PASID
  * @pt_id: IOAS or HWPT

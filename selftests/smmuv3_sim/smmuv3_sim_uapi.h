@@ -464,15 +464,16 @@ struct smmuv3_sim_raw {
 };
 
 /**
- * struct smmuv3_sim_endpoint - SMMUV3_SIM_DETACHED, SMMUV3_SIM_SVA_UNBIND and
- *	SMMUV3_SIM_SVA_BIND
+ * struct smmuv3_sim_endpoint - SMMUV3_SIM_DETACHED, SMMUV3_SIM_ATTACHING,
+ *	SMMUV3_SIM_SVA_UNBIND and SMMUV3_SIM_SVA_BIND
  * @id: the instance
  * @endpoint: number of the endpoint
  * @pasid: the PASID; BIND writes it
  * @reserved: 0
  *
- * DETACHED says that a detach of the endpoint has returned. From then on, and
- * until its STE changes again, nothing may send it a CMD_ATC_INV.
+ * DETACHED says that a detach of the endpoint has returned. From then on, and until
+ * its STE changes or ATTACHING says that an attach begins, nothing may send it a
+ * CMD_ATC_INV.
  * SVA_BIND gives the calling process' address space to the endpoint.
  */
 struct smmuv3_sim_endpoint {
@@ -574,6 +575,7 @@ struct smmuv3_sim_poke {
 #define SMMUV3_SIM_STATS	_IOWR(SMMUV3_SIM_IOC, 12, struct smmuv3_sim_stats)
 #define SMMUV3_SIM_PAGE_REQUEST	_IOWR(SMMUV3_SIM_IOC, 13, struct smmuv3_sim_page_request)
 #define SMMUV3_SIM_POKE		_IOWR(SMMUV3_SIM_IOC, 14, struct smmuv3_sim_poke)
+#define SMMUV3_SIM_ATTACHING	_IOW(SMMUV3_SIM_IOC, 15, struct smmuv3_sim_endpoint)
 
 /* Registers of an endpoint, BAR 0 of Arm's PCIe Exerciser; BAR 1 is its data */
 #define EXERCISER_VENDOR	0x13b5

@@ -491,11 +491,19 @@ static int sim_do_detached(void *arg)
 	return 0;
 }
 
-static long sim_ioctl_detached(struct smmuv3_sim_endpoint *endpoint)
+static int sim_do_attaching(void *arg)
+{
+	struct smmuv3_sim_endpoint *endpoint = arg;
+
+	sim_get_endpoint(endpoint->id, endpoint->endpoint)->detached = false;
+	return 0;
+}
+
+static long sim_ioctl_endpoint(struct smmuv3_sim_endpoint *endpoint, int (*fn)(void *arg))
 {
 	if (!sim_get_endpoint(endpoint->id, endpoint->endpoint))
 		return -ENODEV;
-	return sim_run(sim_do_detached, endpoint);
+	return sim_run(fn, endpoint);
 }
 
 static struct pci_dev *sim_endpoint_pdev(const struct smmuv3_sim_endpoint *endpoint)
@@ -671,7 +679,10 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		ret = sim_ioctl_raw(&arg.raw);
 		break;
 	case SMMUV3_SIM_DETACHED:
-		ret = sim_ioctl_detached(&arg.endpoint);
+		ret = sim_ioctl_endpoint(&arg.endpoint, sim_do_detached);
+		break;
+	case SMMUV3_SIM_ATTACHING:
+		ret = sim_ioctl_endpoint(&arg.endpoint, sim_do_attaching);
 		break;
 	case SMMUV3_SIM_SVA_BIND:
 		ret = sim_ioctl_sva_bind(&arg.endpoint);
