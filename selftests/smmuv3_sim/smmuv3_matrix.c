@@ -723,13 +723,28 @@ NESTED_USERS(unmap)
 
 /* ---- move: a user leaves the table ---- */
 
+/* Change one user after the other (only those of a kind, unless it is UNUSED) */
+static void change_each(struct __test_metadata *_metadata, struct matrix *x, enum use kind,
+			int (*change)(struct matrix *x, struct seat *s, int what), int what)
+{
+	struct seat *s;
+
+	for_each_user(s, x) {
+		if (kind && s->user->use != kind)
+			continue;
+		ASSERT_EQ(0, change(x, s, what));
+		check(_metadata, x, s->name);
+		unmap_and_check(_metadata, x, (2 + s - x->seat) * PAGE);
+	}
+}
+
 enum destination {
 	OTHER_TABLE,
 	DETACHED,
 	CLOSED,
 };
 
-static int move(struct matrix *x, struct seat *s, enum destination to)
+static int move(struct matrix *x, struct seat *s, int to)
 {
 	bool on_pasid = s->user->use == ON_PASID;
 
@@ -753,14 +768,8 @@ static int move(struct matrix *x, struct seat *s, enum destination to)
 
 GROUP(move, enum destination to;)
 {
-	struct seat *s;
-
 	started(_metadata, x, users, ats);
-	for_each_user(s, x) {
-		ASSERT_EQ(0, move(x, s, change->to));
-		check(_metadata, x, s->name);
-		unmap_and_check(_metadata, x, (2 + s - x->seat) * PAGE);
-	}
+	change_each(_metadata, x, UNUSED, move, change->to);
 }
 
 CHANGE(move, to_another_table, OTHER_TABLE);
@@ -820,7 +829,7 @@ enum vsmmu_change {
 	TO_VSMMU,
 };
 
-static int change_vsmmu(struct matrix *x, struct seat *s, enum vsmmu_change what)
+static int change_vsmmu(struct matrix *x, struct seat *s, int what)
 {
 	int ret;
 
@@ -844,16 +853,8 @@ static int change_vsmmu(struct matrix *x, struct seat *s, enum vsmmu_change what
 
 GROUP(vsmmu, enum vsmmu_change what;)
 {
-	struct seat *s;
-
 	started(_metadata, x, users, ats);
-	for_each_user(s, x) {
-		if (s->user->use != NESTED)
-			continue;
-		ASSERT_EQ(0, change_vsmmu(x, s, change->what));
-		check(_metadata, x, s->name);
-		unmap_and_check(_metadata, x, (2 + s - x->seat) * PAGE);
-	}
+	change_each(_metadata, x, NESTED, change_vsmmu, change->what);
 }
 
 CHANGE(vsmmu, left_for_the_parent, TO_PARENT);
@@ -865,14 +866,8 @@ NESTED_USERS(vsmmu)
 
 GROUP(parent, enum vsmmu_change what;)
 {
-	struct seat *s;
-
 	started(_metadata, x, users, ats);
-	for_each_user(s, x) {
-		ASSERT_EQ(0, change_vsmmu(x, s, change->what));
-		check(_metadata, x, s->name);
-		unmap_and_check(_metadata, x, (2 + s - x->seat) * PAGE);
-	}
+	change_each(_metadata, x, UNUSED, change_vsmmu, change->what);
 }
 
 CHANGE(parent, left_for_a_vsmmu, TO_VSMMU);
