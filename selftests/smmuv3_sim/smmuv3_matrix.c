@@ -1158,7 +1158,7 @@ enum dirty_change {
 GROUP(dirty, enum dirty_change what;)
 {
 	/* Pages that check() writes, of the 16 */
-	const __u64 written = BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(15);
+	const __u64 written = BIT(0) | BIT(2) | BIT(3) | BIT(4);
 	int fd = x->m.iommufd;
 
 	start(_metadata, x, users, ats, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
