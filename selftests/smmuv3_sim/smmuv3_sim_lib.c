@@ -532,6 +532,30 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 	return sim_errno(tell(dev, SMMUV3_SIM_DETACHED));
 }
 
+int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)
+{
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+	};
+
+	if (ioctl(dev->smmu->fd, SMMUV3_SIM_SVA_BIND, &endpoint))
+		return -errno;
+	*pasid = endpoint.pasid;
+	return 0;
+}
+
+int sim_sva_unbind(struct sim_dev *dev, __u32 pasid)
+{
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+		.pasid = pasid,
+	};
+
+	return sim_errno(ioctl(dev->smmu->fd, SMMUV3_SIM_SVA_UNBIND, &endpoint));
+}
+
 static volatile __u32 *reg32(struct sim_dev *dev, unsigned int offset)
 {
 	return (volatile __u32 *)(dev->regs + offset);

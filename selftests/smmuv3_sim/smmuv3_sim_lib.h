@@ -280,6 +280,24 @@ int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id);
 int sim_vfio_detach(struct sim_dev *dev, __u32 pasid);
 
 /**
+ * sim_sva_bind() - Give an endpoint the address space of the calling process
+ * @dev: the endpoint, not open
+ * @pasid: where it is from now on
+ *
+ * Return: 0 or -errno.
+ */
+int sim_sva_bind(struct sim_dev *dev, __u32 *pasid);
+
+/**
+ * sim_sva_unbind() - Take it away again
+ * @dev: the endpoint
+ * @pasid: from sim_sva_bind()
+ *
+ * Return: 0 or -errno.
+ */
+int sim_sva_unbind(struct sim_dev *dev, __u32 pasid);
+
+/**
  * sim_exerciser_dma() - DMA by the registers of the endpoint
  * @dev: the endpoint, open
  * @ctl: EXERCISER_DMA_* without the trigger
