@@ -379,6 +379,12 @@ static void fuzz_invalidate(struct __test_metadata *_metadata, struct fuzz *self
 			array[seeded_below(s, n) * len + sizeof(struct smmuv3_cmd)] = 1;
 			self->want = E2BIG;
 			break;
+		case 9:
+			self->what = "as many entries as an array may have, not mapped";
+			cmd.data_uptr = 0xdead0000;
+			cmd.entry_num = 1U << 19;
+			self->want = EFAULT;
+			break;
 		}
 		if (self->want)
 			self->want_done = 0;

@@ -676,7 +676,7 @@ TEST_F(machine, unmap_waits_for_the_slowest)
 			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, BLOCK, "SMMU %d is slow", slow);
 		ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
 		for (i = 0; i < 2; i++)
-			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "SMMU %d is slow", slow);
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "%d is slow", slow);
 		EXPECT_CLEAN(m, "SMMU %d is slow", slow);
 		ASSERT_EQ(0, sim_set(&m->smmu[slow], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
 		ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));

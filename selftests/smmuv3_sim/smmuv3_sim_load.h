@@ -12,23 +12,6 @@
 
 #define PARENT	IOMMU_HWPT_ALLOC_NEST_PARENT
 
-/* The second has small ids and no ranges, the third a bigger address size */
-static struct smmuv3_sim_create features(int smmu)
-{
-	struct smmuv3_sim_create cfg = sim_default();
-
-	cfg.nr_endpoints = 2;
-	cfg.ep_flags[1] = cfg.ep_flags[0];
-	if (smmu == 1) {
-		cfg.idr0 &= ~(SIM_IDR0_ASID16 | SIM_IDR0_VMID16 | SIM_IDR0_MSI);
-		cfg.idr1 = SIM_IDR1(7, 6, 6, 6, 10);
-		cfg.idr3 &= ~SIM_IDR3_RIL;
-	}
-	if (smmu == 2)
-		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS48;
-	return cfg;
-}
-
 static void add_two(struct __test_metadata *_metadata, struct machine *m)
 {
 	struct smmuv3_sim_create cfg;

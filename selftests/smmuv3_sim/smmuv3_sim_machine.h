@@ -487,4 +487,27 @@ static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int t
 		}								\
 	} while (0)
 
+/**
+ * features() - SMMUs that are not alike
+ * @smmu: its number
+ *
+ * Return: features of two endpoints and their SMMU. That with number 1 has small ids
+ * and no ranges, 2 a bigger address size.
+ */
+static struct smmuv3_sim_create features(int smmu)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0];
+	if (smmu == 1) {
+		cfg.idr0 &= ~(SIM_IDR0_ASID16 | SIM_IDR0_VMID16 | SIM_IDR0_MSI);
+		cfg.idr1 = SIM_IDR1(7, 6, 6, 6, 10);
+		cfg.idr3 &= ~SIM_IDR3_RIL;
+	}
+	if (smmu == 2)
+		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS48;
+	return cfg;
+}
+
 #endif
