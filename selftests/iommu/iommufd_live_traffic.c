@@ -61,7 +61,7 @@ FIXTURE_SETUP(neighbours)
 	unsigned int i, s, behind = 0;
 
 	if (!have_nics)
-		SKIP(return, "needs two igb behind different SMMUs, linked to each other; name them");
+		SKIP(return, "needs two igb behind two SMMUs, linked to each other; name them");
 	vm_init(_metadata, &self->vm, &variant->layout);
 	if (_metadata->exit_code == KSFT_SKIP)
 		return;

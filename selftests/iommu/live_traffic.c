@@ -83,7 +83,6 @@ static int nic_find(struct live_traffic *live, struct live_nic *nic)
 			return 0;
 		usleep(10000);
 	}
-	live->skip = true;
 	return fail(live, "%s has no network interface", nic->bdf);
 }
 
@@ -279,6 +278,8 @@ static int flow_socket(struct live_traffic *live, unsigned int nr, int type, uns
 	struct timeval limit = { .tv_sec = LIVE_WAIT_MS / 1000 };
 	/* A whole chunk has to fit in */
 	int size = 4 * LIVE_CHUNK;
+	/* No connection that outlives its process and keeps the namespace */
+	struct linger linger = { .l_onoff = 1 };
 	char text[32];
 	int fd;
 
@@ -293,6 +294,7 @@ static int flow_socket(struct live_traffic *live, unsigned int nr, int type, uns
 	};
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) ||
 	    bind(fd, (struct sockaddr *)address, sizeof(*address))) {
@@ -377,7 +379,7 @@ int live_traffic_start(struct live_traffic *live, const char *const bdf[LIVE_NIC
 		live->nic[i].netns = -1;
 	}
 	for (i = 0; i < LIVE_FLOWS; i++)
-		live->flow[i].tx = live->flow[i].rx = -1;
+		live->flow[i] = (struct live_flow){ .tx = -1, .rx = -1 };
 	live->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	live->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (live->kmsg < 0 || live->home < 0 || geteuid()) {

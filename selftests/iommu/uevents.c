@@ -14,7 +14,7 @@
 
 /* The kernel's own events; group 2 is udev's */
 #define UEVENT_GROUP_KERNEL	1
-#define UEVENT_BUFFER		(1 << 20)
+#define UEVENT_BUFFER		0x100000
 
 struct nl_sock *uevents_open(void)
 {
