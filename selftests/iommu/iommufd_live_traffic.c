@@ -13,7 +13,7 @@
  * neighbours.
  */
 #include "iommufd_vsmmu_utils.h"
-#include "live_traffic.h"
+#include "live_traffic_utils.h"
 #include "pci_guard.h"
 #include "uevents.h"
 
@@ -25,7 +25,6 @@
 
 static struct dma_device *nics[LIVE_NICS];
 static bool have_nics;
-static uint64_t seed = 1;
 
 FIXTURE(neighbours)
 {
@@ -75,14 +74,7 @@ FIXTURE_SETUP(neighbours)
 		     bdf[0], bdf[1]);
 	self->uevents = uevents_open();
 	ASSERT_NE(NULL, self->uevents);
-	if (live_traffic_start(&self->live, bdf, seed)) {
-		if (self->live.skip)
-			SKIP(return, "%s", self->live.error);
-		ASSERT_TRUE(false)
-		{
-			TH_LOG("%s", self->live.error);
-		}
-	}
+	live_traffic_init(_metadata, &self->live, bdf);
 }
 
 FIXTURE_TEARDOWN(neighbours)
@@ -91,23 +83,6 @@ FIXTURE_TEARDOWN(neighbours)
 	uevents_close(self->uevents);
 	vm_cleanup(&self->vm);
 }
-
-/* All flows bring what was sent, the links are up, no SMMU complains */
-#define EXPECT_UNDISTURBED(_live, ...)                                          \
-	do {                                                                    \
-		struct live_traffic *__live = (_live);                          \
-		char __what[128];                                               \
-										\
-		snprintf(__what, sizeof(__what), __VA_ARGS__);                  \
-		ASSERT_EQ(0, live_traffic_check(__live))                        \
-		{                                                               \
-			TH_LOG("%s: %s", __what, __live->error);                \
-		}                                                               \
-		EXPECT_EQ(0, live_smmu_events(__live, NULL, NULL))                    \
-		{                                                               \
-			TH_LOG("%s: %s", __what, __live->error);                \
-		}                                                               \
-	} while (0)
 
 static void use_all(struct __test_metadata *_metadata, struct vm *vm, int page, int want,
 		    const char *when)
@@ -134,11 +109,11 @@ TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
 	struct vm *vm = &self->vm;
 	unsigned int round, i;
 
-	EXPECT_UNDISTURBED(&self->live, "before the neighbours");
+	EXPECT_LIVE_TRAFFIC(&self->live, "before the neighbours");
 	for (round = 0; round < ROUNDS; round++) {
 		vm_attach_all(_metadata, vm);
 		use_all(_metadata, vm, TEST_PAGE, TEST_PAGE, "attached");
-		EXPECT_UNDISTURBED(&self->live, "round %u, neighbours attached", round);
+		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbours attached", round);
 
 		vm_map(_metadata, vm, VM_BLOCK_PAGE, VM_BLOCK_PAGE, VM_BLOCK_NR_PAGES);
 		use_all(_metadata, vm, VM_BLOCK_PAGE, VM_BLOCK_PAGE, "2M mapped");
@@ -148,12 +123,12 @@ TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
 		use_all(_metadata, vm, TEST_PAGE, OTHER_PAGE, "page moved");
 		vm_unmap(_metadata, vm, TEST_PAGE, 1);
 		vm_map(_metadata, vm, TEST_PAGE, TEST_PAGE, 1);
-		EXPECT_UNDISTURBED(&self->live, "round %u, pages unmapped", round);
+		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, pages unmapped", round);
 
 		for (i = 0; i < vm->nr_seats; i++) {
 			vm_detach(_metadata, vm, &vm->seat[(round + i) % vm->nr_seats]);
-			EXPECT_UNDISTURBED(&self->live, "round %u, neighbour %u detached", round,
-					   (round + i) % vm->nr_seats);
+			EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbour %u detached", round,
+					    (round + i) % vm->nr_seats);
 		}
 	}
 	tell(_metadata, &self->live);
@@ -176,7 +151,7 @@ TEST_F_TIMEOUT(neighbours, move_between_direct_and_nested, 120)
 				vm_move(_metadata, vm, seat, SEAT_NESTED, &vm->vsmmu[i]);
 			EXPECT_DMA(TEST_PAGE, vm, seat, seat_iova(seat, TEST_PAGE), "moved");
 		}
-		EXPECT_UNDISTURBED(&self->live, "round %u, neighbours moved", round);
+		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbours moved", round);
 	}
 	tell(_metadata, &self->live);
 }
@@ -191,7 +166,7 @@ TEST_F_TIMEOUT(neighbours, fault_is_its_own, 120)
 	unsigned int asked = 0, others = 0, ms;
 
 	vm_attach_all(_metadata, &self->vm);
-	EXPECT_UNDISTURBED(&self->live, "before the fault");
+	EXPECT_LIVE_TRAFFIC(&self->live, "before the fault");
 	vm_unmap(_metadata, &self->vm, TEST_PAGE, 1);
 	EXPECT_DMA(DMA_FAULT, &self->vm, seat, seat_iova(seat, TEST_PAGE), "unmapped");
 	for (ms = 0; ms < EVENT_MS && !asked; ms += 10) {
@@ -208,7 +183,7 @@ TEST_F_TIMEOUT(neighbours, fault_is_its_own, 120)
 	}
 	usleep(EVENT_MS * 1000);
 	EXPECT_EQ(0, live_smmu_events(&self->live, seat->dev->bdf, &asked));
-	EXPECT_UNDISTURBED(&self->live, "after the fault");
+	EXPECT_LIVE_TRAFFIC(&self->live, "after the fault");
 }
 
 struct removal {
@@ -275,7 +250,7 @@ TEST_F_TIMEOUT(neighbours, unplug_and_plug_in, 120)
 		ASSERT_EQ(0, removal.ret);
 		expect_uevent(_metadata, self->uevents, "unbind", "pci", removal.bdf);
 		expect_uevent(_metadata, self->uevents, "remove", "pci", removal.bdf);
-		EXPECT_UNDISTURBED(&self->live, "%s unplugged", removal.bdf);
+		EXPECT_LIVE_TRAFFIC(&self->live, "%s unplugged", removal.bdf);
 
 		ASSERT_EQ(0, pci_rescan());
 		expect_uevent(_metadata, self->uevents, "add", "pci", removal.bdf);
@@ -285,7 +260,7 @@ TEST_F_TIMEOUT(neighbours, unplug_and_plug_in, 120)
 		expect_uevent(_metadata, self->uevents, "bind", "pci", removal.bdf);
 		sit_down_again(_metadata, vm, seat);
 		use_all(_metadata, vm, TEST_PAGE, TEST_PAGE, "plugged in again");
-		EXPECT_UNDISTURBED(&self->live, "%s plugged in", removal.bdf);
+		EXPECT_LIVE_TRAFFIC(&self->live, "%s plugged in", removal.bdf);
 	}
 	tell(_metadata, &self->live);
 }

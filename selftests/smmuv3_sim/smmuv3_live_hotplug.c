@@ -9,7 +9,7 @@
 #include <limits.h>
 
 #include "smmuv3_sim_machine.h"
-#include "live_traffic.h"
+#include "live_traffic_utils.h"
 #include "pci_guard.h"
 #include "uevents.h"
 
@@ -39,14 +39,7 @@ FIXTURE_SETUP(hotplug)
 	ASSERT_NE(NULL, self->smmus);
 	self->endpoints = uevents_open();
 	ASSERT_NE(NULL, self->endpoints);
-	if (live_traffic_start(&self->live, nic_bdf, 1)) {
-		if (self->live.skip)
-			SKIP(return, "%s", self->live.error);
-		ASSERT_TRUE(false)
-		{
-			TH_LOG("%s", self->live.error);
-		}
-	}
+	live_traffic_init(_metadata, &self->live, nic_bdf);
 }
 
 FIXTURE_TEARDOWN(hotplug)
@@ -55,19 +48,6 @@ FIXTURE_TEARDOWN(hotplug)
 	uevents_close(self->endpoints);
 	uevents_close(self->smmus);
 	machine_exit(_metadata, &self->m);
-}
-
-static void expect_undisturbed(struct __test_metadata *_metadata, struct live_traffic *live,
-			       const char *when)
-{
-	ASSERT_EQ(0, live_traffic_check(live))
-	{
-		TH_LOG("%s: %s", when, live->error);
-	}
-	EXPECT_EQ(0, live_smmu_events(live, NULL, NULL))
-	{
-		TH_LOG("%s: %s", when, live->error);
-	}
 }
 
 TEST_F_TIMEOUT(hotplug, smmus_come_and_go, 120)
@@ -102,7 +82,7 @@ TEST_F_TIMEOUT(hotplug, smmus_come_and_go, 120)
 		ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 		EXPECT_DMA(m, &m->dev[0], IOVA, 0, "%s, the SMMU that stays", when);
 		EXPECT_DMA(m, &m->dev[1], IOVA, 0, "%s, the SMMU that goes", when);
-		expect_undisturbed(_metadata, &self->live, "an SMMU has come");
+		EXPECT_LIVE_TRAFFIC(&self->live, "%s, an SMMU has come", when);
 
 		ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
 		EXPECT_CLEAN(m, "%s, unmapped", when);
@@ -114,7 +94,7 @@ TEST_F_TIMEOUT(hotplug, smmus_come_and_go, 120)
 		{
 			TH_LOG("%s: no uevent that %s is gone", when, smmu);
 		}
-		expect_undisturbed(_metadata, &self->live, "an SMMU has gone");
+		EXPECT_LIVE_TRAFFIC(&self->live, "%s, an SMMU has gone", when);
 	}
 	EXPECT_CLEAN(m, "at the end");
 }
