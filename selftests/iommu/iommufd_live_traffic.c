@@ -61,27 +61,30 @@ FIXTURE_SETUP(neighbours)
 
 	if (!have_nics)
 		SKIP(return, "needs two igb behind two SMMUs, linked to each other; name them");
+	for (i = 0; i < LIVE_NICS; i++)
+		bdf[i] = nics[i]->bdf;
+	live_traffic_init(_metadata, &self->live, bdf);
+	if (_metadata->exit_code == KSFT_SKIP)
+		return;
+	/* The first that the NICs must not notice is that neighbours are opened */
 	vm_init(_metadata, &self->vm, &variant->layout);
 	if (_metadata->exit_code == KSFT_SKIP)
 		return;
-	for (i = 0; i < LIVE_NICS; i++) {
-		bdf[i] = nics[i]->bdf;
+	for (i = 0; i < LIVE_NICS; i++)
 		for (s = 0; s < self->vm.nr_seats; s++)
 			behind += !strcmp(nics[i]->iommu_name, self->vm.seat[s].dev->iommu_name);
-	}
 	if (!behind)
 		SKIP(return, "no neighbour behind the SMMU of %s or %s; name more devices",
 		     bdf[0], bdf[1]);
 	self->uevents = uevents_open();
 	ASSERT_NE(NULL, self->uevents);
-	live_traffic_init(_metadata, &self->live, bdf);
 }
 
 FIXTURE_TEARDOWN(neighbours)
 {
-	live_traffic_stop(&self->live);
 	uevents_close(self->uevents);
 	vm_cleanup(&self->vm);
+	live_traffic_stop(&self->live);
 }
 
 static void use_all(struct __test_metadata *_metadata, struct vm *vm, int page, int want,
@@ -109,7 +112,7 @@ TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
 	struct vm *vm = &self->vm;
 	unsigned int round, i;
 
-	EXPECT_LIVE_TRAFFIC(&self->live, "before the neighbours");
+	EXPECT_LIVE_TRAFFIC(&self->live, "neighbours opened");
 	for (round = 0; round < ROUNDS; round++) {
 		vm_attach_all(_metadata, vm);
 		use_all(_metadata, vm, TEST_PAGE, TEST_PAGE, "attached");

@@ -331,7 +331,8 @@ static int flow_start(struct live_traffic *live, unsigned int nr, uint64_t seed)
 		return fail(live, "listen: %s", strerror(errno));
 	if (connect(flow->tx, (struct sockaddr *)&to, sizeof(to)))
 		return fail(live, "%s: %s does not reach %s: %s", flow->name, live->nic[nr / 2].bdf,
-			    live->nic[!(nr / 2)].bdf, strerror(errno));
+			    live->nic[!(nr / 2)].bdf,
+			    errno == EINPROGRESS ? "no answer for ten seconds" : strerror(errno));
 	if (flow->stream) {
 		listener = flow->rx;
 		flow->rx = accept(listener, NULL, NULL);
