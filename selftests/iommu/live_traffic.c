@@ -60,45 +60,47 @@ static int enter(struct live_traffic *live, int netns)
 	return 0;
 }
 
-/* The interface may take a moment to come, or to come back from a namespace */
-static int nic_find(struct live_traffic *live, struct live_nic *nic)
+/* Only interfaces of the namespace that sysfs belongs to are there */
+static bool nic_look(struct live_nic *nic)
 {
+	struct dirent *entry = NULL;
 	char path[PATH_MAX];
-	unsigned int ms;
+	DIR *dir;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/net", nic->bdf);
-	for (ms = 0; ms < LIVE_WAIT_MS; ms += 10) {
-		struct dirent *entry = NULL;
-		DIR *dir = opendir(path);
-
-		while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.')
-			;
-		if (entry) {
-			snprintf(nic->name, sizeof(nic->name), "%.15s", entry->d_name);
-			nic->index = if_nametoindex(nic->name);
-		}
-		if (dir)
-			closedir(dir);
-		if (nic->index)
-			return 0;
-		usleep(10000);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.')
+		;
+	if (entry) {
+		snprintf(nic->name, sizeof(nic->name), "%.15s", entry->d_name);
+		nic->index = if_nametoindex(nic->name);
 	}
-	return fail(live, "%s has no network interface", nic->bdf);
+	if (dir)
+		closedir(dir);
+	return nic->index;
 }
 
 static int nic_bind(struct live_traffic *live, struct live_nic *nic)
 {
+	unsigned int ms;
 	char driver[64];
 	int ret;
 
+	/* A test that failed may have left the interface in its namespace */
 	pci_driver(nic->bdf, driver, sizeof(driver));
-	if (driver[0] && strcmp(driver, "vfio-pci"))
+	if (driver[0] && strcmp(driver, "vfio-pci") && nic_look(nic))
 		return 0;
 	ret = pci_bind(nic->bdf, NULL);
-	if (!ret)
-		return 0;
-	live->skip = ret == -ENODEV;
-	return fail(live, "no driver for the NIC %s: %s", nic->bdf, strerror(-ret));
+	if (ret) {
+		live->skip = ret == -ENODEV;
+		return fail(live, "no driver for the NIC %s: %s", nic->bdf, strerror(-ret));
+	}
+	for (ms = 0; ms < LIVE_WAIT_MS; ms += 10) {
+		if (nic_look(nic))
+			return 0;
+		usleep(10000);
+	}
+	return fail(live, "%s has no network interface", nic->bdf);
 }
 
 /* One queue and a short ring, if the NIC can: order is kept, and few pages are mapped */
@@ -353,7 +355,7 @@ static int nics_start(struct live_traffic *live)
 	for (i = 0; i < LIVE_NICS; i++) {
 		struct live_nic *nic = &live->nic[i];
 
-		if (nic_bind(live, nic) || nic_find(live, nic))
+		if (nic_bind(live, nic))
 			return -1;
 		nic_shorten(nic);
 		if (unshare(CLONE_NEWNET)) {
