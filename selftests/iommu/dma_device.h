@@ -19,7 +19,7 @@
 /* Memory a device driver may need: rings, and the source of a copy */
 #define DMA_DRIVER_SIZE		(256UL << 10)
 
-#define DMA_MAX_DEVICES		16
+#define DMA_MAX_DEVICES		32
 
 /**
  * enum dma_kind - Which device a test asks for

@@ -88,12 +88,6 @@ FIXTURE_TEARDOWN(counts)
 	vm_cleanup(&self->vm);
 }
 
-static int alloc_vsmmu(struct vm *vm, struct seat *seat, u32 parent_id, u32 *id)
-{
-	return _test_cmd_viommu_alloc(vm->fd, seat->dev_id, parent_id, 0,
-				      IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, id);
-}
-
 static void send_marker(struct __test_metadata *_metadata, struct vm *self, u32 viommu_id)
 {
 	test_cmd_vsmmu_cmd(viommu_id, cmd_nh_vaa(0, vm_iova(COUNTS_PAGE)));
@@ -129,35 +123,17 @@ static long nr_iommu_pages(struct __test_metadata *_metadata)
 TEST_F(counts, unmap)
 {
 	struct vm *vm = &self->vm;
-	unsigned int i, j;
+	unsigned int i;
 	u32 marker_id;
 
-	for (i = 0; i < vm->nr_seats; i++) {
-		struct seat *seat = &vm->seat[i];
-		int ret = -1;
-
-		/* The first parent came with the VM */
-		j = variant->private_parents && i ? self->nr_parents : 0;
-		for (; j < self->nr_parents && ret; j++) {
-			vm->parent_id = self->parent_id[j];
-			if (seat->layout.mode == SEAT_DIRECT)
-				ret = _test_cmd_vfio_attach(seat->dev, vm->parent_id);
-			else
-				ret = alloc_vsmmu(vm, seat, vm->parent_id, &seat->vsmmu->id);
-			ASSERT_TRUE(!ret || errno == EINVAL);
-		}
-		if (ret) {
-			ASSERT_EQ(0, _test_cmd_hwpt_alloc(vm->fd, seat->dev_id, vm->ioas_id, 0,
-							  IOMMU_HWPT_ALLOC_NEST_PARENT,
-							  &vm->parent_id, IOMMU_HWPT_DATA_NONE,
-							  NULL, 0));
-			self->parent_id[self->nr_parents++] = vm->parent_id;
-		}
-		vm_attach(_metadata, vm, seat);
-	}
+	for (i = 0; i < vm->nr_seats; i++)
+		vm_attach_to_any(_metadata, vm, &vm->seat[i], vm->ioas_id, self->parent_id,
+				 &self->nr_parents,
+				 /* The first parent came with the VM */
+				 variant->private_parents && i ? self->nr_parents : 0);
 
 	/* Of a vSMMU without devices, so that no array has an entry for it */
-	if (alloc_vsmmu(vm, &vm->seat[0], self->parent_id[0], &marker_id)) {
+	if (vm_alloc_vsmmu(vm, &vm->seat[0], self->parent_id[0], &marker_id)) {
 		ASSERT_EQ(EOPNOTSUPP, errno);
 		SKIP(return, "no vSMMU to be had to send a marker with");
 	}
@@ -198,7 +174,7 @@ TEST_F(counts, map)
 
 		j = variant->private_parents ? nr_parents : 0;
 		for (; j < nr_parents && ret; j++) {
-			ret = alloc_vsmmu(vm, seat, parent_id[j], &id);
+			ret = vm_alloc_vsmmu(vm, seat, parent_id[j], &id);
 			if (ret && errno == EOPNOTSUPP)
 				SKIP(return, "no vSMMU to be had");
 			ASSERT_TRUE(!ret || errno == EINVAL);

@@ -35,14 +35,14 @@
 #define VM_TOTAL_PAGES		(VM_NR_PAGES + VM_BLOCK_NR_PAGES)
 
 #define VM_TABLES_IPA		0x0540000000ULL
-#define VM_TABLES_SIZE		(512UL << 10)
+#define VM_TABLES_SIZE		(2UL << 20)
 #define VM_DRIVER_IPA		0x0680000000ULL
 #define VM_PAGES_IPA		0x0712340000ULL
 #define VM_BLOCK_IPA		0x0823400000ULL
 #define VM_PAGES_IOVA		0x1956780000ULL
 #define VM_BLOCK_IOVA		0x2a67800000ULL
 
-#define VM_MAX_SEATS		8
+#define VM_MAX_SEATS		16
 
 /* All guests use the same ASID: that must not matter */
 #define VM_ASID			7
@@ -465,6 +465,12 @@ static void vm_s1_init(struct vm *vm, struct guest_s1 *s1, u16 asid)
 		guest_s1_map(s1, vm->driver[i].iova, vm->driver[i].iova, vm->driver[i].size);
 }
 
+static int vm_alloc_vsmmu(struct vm *self, const struct seat *seat, u32 parent_id, u32 *id)
+{
+	return _test_cmd_viommu_alloc(self->fd, seat->dev_id, parent_id, 0,
+				      IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, id);
+}
+
 /**
  * vm_attach() - Put a device in its seat
  * @_metadata: the running test
@@ -485,9 +491,7 @@ static void vm_attach(struct __test_metadata *_metadata, struct vm *self, struct
 		return;
 
 	if (!vsmmu->id) {
-		ASSERT_EQ(0, _test_cmd_viommu_alloc(self->fd, seat->dev_id, self->parent_id, 0,
-						    IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0,
-						    &vsmmu->id))
+		ASSERT_EQ(0, vm_alloc_vsmmu(self, seat, self->parent_id, &vsmmu->id))
 		{
 			TH_LOG("vIOMMU for %s behind %s: %s", seat->dev->bdf,
 			       seat->dev->iommu_name, strerror(errno));
@@ -499,6 +503,43 @@ static void vm_attach(struct __test_metadata *_metadata, struct vm *self, struct
 	test_cmd_hwpt_alloc_nested(seat->dev_id, vsmmu->id, 0, &seat->hwpt_id,
 				   IOMMU_HWPT_DATA_ARM_SMMUV3, &vste, sizeof(vste));
 	test_cmd_vfio_attach(seat->dev, seat->hwpt_id);
+}
+
+/**
+ * vm_attach_to_any() - Put a device in its seat on an S2 parent that its SMMU takes
+ * @_metadata: the running test
+ * @self: the VM; the parent that was taken becomes @self->parent_id
+ * @seat: the device, attached to anything
+ * @ioas_id: what a new parent maps
+ * @parent_id: the parents there are, VM_MAX_SEATS at most
+ * @nr_parents: how many
+ * @first: the first one to try
+ *
+ * As a VMM does it: allocates another parent if all of them are refused with
+ * EINVAL.
+ */
+static void vm_attach_to_any(struct __test_metadata *_metadata, struct vm *self,
+			     struct seat *seat, u32 ioas_id, u32 *parent_id,
+			     unsigned int *nr_parents, unsigned int first)
+{
+	unsigned int i;
+	int ret = -1;
+
+	for (i = first; i < *nr_parents && ret; i++) {
+		self->parent_id = parent_id[i];
+		if (seat->layout.mode == SEAT_DIRECT)
+			ret = _test_cmd_vfio_attach(seat->dev, self->parent_id);
+		else
+			ret = vm_alloc_vsmmu(self, seat, self->parent_id, &seat->vsmmu->id);
+		ASSERT_TRUE(!ret || errno == EINVAL);
+	}
+	if (ret) {
+		ASSERT_EQ(0, _test_cmd_hwpt_alloc(self->fd, seat->dev_id, ioas_id, 0,
+						  IOMMU_HWPT_ALLOC_NEST_PARENT, &self->parent_id,
+						  IOMMU_HWPT_DATA_NONE, NULL, 0));
+		parent_id[(*nr_parents)++] = self->parent_id;
+	}
+	vm_attach(_metadata, self, seat);
 }
 
 /* What @seat had besides its vDEVICE, and the vSMMU with its last device */
@@ -657,8 +698,7 @@ static void vm_init(struct __test_metadata *_metadata, struct vm *self,
 	/* CANWBS is not visible to user space: see if a vIOMMU is to be had at all */
 	if (self->seat[0].layout.mode != SEAT_NESTED)
 		return;
-	ret = _test_cmd_viommu_alloc(self->fd, self->seat[0].dev_id, self->parent_id, 0,
-				     IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &self->vsmmu[0].id);
+	ret = vm_alloc_vsmmu(self, &self->seat[0], self->parent_id, &self->vsmmu[0].id);
 	if (ret && errno == EOPNOTSUPP)
 		SKIP(return, "%s guarantees coherency neither by CANWBS nor by S2FWB",
 		     devs[0]->iommu_name);

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What iommufd and VFIO ioctls cost a VMM, in instructions of the CPU: not a test.
+ *
+ * Needs a machine whose virtual counter counts instructions, which QEMU is with
+ * one CPU, -icount shift=0 and a counter of 1 GHz. Nothing but the ioctl is between
+ * two reads of the counter. The least of BENCH_ROUNDS tries counts: the others were
+ * interrupted, or found a cache of the allocator empty.
+ *
+ * Each unmap and each detach is done once more between two CMD_TLBI_NH_VAA, which
+ * Linux itself never sends, so that its commands can be found in a trace of the SMMU.
+ */
+#include <linux/sizes.h>
+
+#include "iommufd_vsmmu_utils.h"
+
+#define BENCH_ROUNDS		32
+#define BENCH_COUNTER_HZ	1000000000
+
+#define BENCH_IOVA		(4ULL << 30)
+
+/**
+ * enum bench_use - What the devices of a layout are attached to
+ * @BENCH_NOBODY_S1: there is an S1 domain, nobody is attached to it
+ * @BENCH_NOBODY: there is an S2 parent, nobody is attached to it
+ * @BENCH_S1: an S1 domain
+ * @BENCH_SHARED: S2 parents, as few as the kernel accepts
+ * @BENCH_PRIVATE: S2 parents, one for each device
+ */
+enum bench_use {
+	BENCH_NOBODY_S1,
+	BENCH_NOBODY,
+	BENCH_S1,
+	BENCH_SHARED,
+	BENCH_PRIVATE,
+};
+
+/**
+ * struct bench - A VM and what is measured in it
+ * @vm: the VM
+ * @name: of the layout
+ * @ioas_id: what is mapped and unmapped
+ * @marker_id: a vSMMU without devices, in no array
+ * @last: the last device
+ * @last_pt_id: what it is attached to, or what is allocated on @ioas_id
+ * @other_id: a domain of another IOAS that @last can be attached to
+ */
+struct bench {
+	struct vm vm;
+	const char *name;
+	u32 ioas_id;
+	u32 marker_id;
+	struct seat *last;
+	u32 last_pt_id;
+	u32 other_id;
+};
+
+FIXTURE(bench)
+{
+	struct bench bench;
+};
+
+FIXTURE_VARIANT(bench)
+{
+	const char *name;
+	enum bench_use use;
+	struct vm_layout layout;
+};
+
+#define SEAT(_smmu, _mode, ...) \
+	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
+#define BENCH_VARIANT(_name, _use, ...)                                         \
+	FIXTURE_VARIANT_ADD(bench, _name)                                       \
+	{                                                                       \
+		.name = #_name,                                                 \
+		.use = BENCH_##_use,                                            \
+		.layout = {                                                     \
+			.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
+			.seat = { __VA_ARGS__ },                                \
+		},                                                              \
+	}
+
+#define BENCH_FOUR_VSMMUS(_smmu, _first)                                        \
+	SEAT(_smmu, NESTED, .vsmmu = (_first)),                                 \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 1),                             \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 2),                             \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 3)
+
+#define BENCH_SIXTEEN_VSMMUS(_smmu)                                             \
+	BENCH_FOUR_VSMMUS(_smmu, 0), BENCH_FOUR_VSMMUS(_smmu, 4),                \
+	BENCH_FOUR_VSMMUS(_smmu, 8), BENCH_FOUR_VSMMUS(_smmu, 12)
+
+BENCH_VARIANT(nobody_s1, NOBODY_S1, SEAT(0, IDLE));
+BENCH_VARIANT(nobody_s2, NOBODY, SEAT(0, IDLE));
+BENCH_VARIANT(one_smmu_s1, S1, SEAT(0, IDLE));
+BENCH_VARIANT(one_smmu_direct, SHARED, SEAT(0, DIRECT));
+BENCH_VARIANT(two_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT));
+BENCH_VARIANT(eight_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT),
+	      SEAT(3, DIRECT), SEAT(4, DIRECT), SEAT(5, DIRECT), SEAT(6, DIRECT), SEAT(7, DIRECT));
+BENCH_VARIANT(one_smmu_one_vsmmu, SHARED, SEAT(0, NESTED));
+BENCH_VARIANT(one_smmu_four_vsmmus, SHARED, BENCH_FOUR_VSMMUS(0, 0));
+BENCH_VARIANT(one_smmu_four_vsmmus_four_parents, PRIVATE, BENCH_FOUR_VSMMUS(0, 0));
+BENCH_VARIANT(one_smmu_sixteen_vsmmus, SHARED, BENCH_SIXTEEN_VSMMUS(0));
+BENCH_VARIANT(one_smmu_sixteen_vsmmus_sixteen_parents, PRIVATE, BENCH_SIXTEEN_VSMMUS(0));
+BENCH_VARIANT(two_smmus_four_vsmmus_each, SHARED, BENCH_FOUR_VSMMUS(0, 0), BENCH_FOUR_VSMMUS(1, 4));
+BENCH_VARIANT(two_smmus_four_vsmmus_each_eight_parents, PRIVATE, BENCH_FOUR_VSMMUS(0, 0),
+	      BENCH_FOUR_VSMMUS(1, 4));
+BENCH_VARIANT(eight_smmus_one_vsmmu_each, SHARED, SEAT(0, NESTED), SEAT(1, NESTED, .vsmmu = 1),
+	      SEAT(2, NESTED, .vsmmu = 2), SEAT(3, NESTED, .vsmmu = 3),
+	      SEAT(4, NESTED, .vsmmu = 4), SEAT(5, NESTED, .vsmmu = 5),
+	      SEAT(6, NESTED, .vsmmu = 6), SEAT(7, NESTED, .vsmmu = 7));
+
+static u64 instructions(void)
+{
+	u64 val;
+
+	asm volatile("isb; mrs %0, cntvct_el0" : "=r"(val) : : "memory");
+	return val;
+}
+
+static bool counts_instructions(void)
+{
+	u64 hz, start, end;
+
+	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
+	start = instructions();
+	end = instructions();
+	return hz == BENCH_COUNTER_HZ && end - start == 2;
+}
+
+FIXTURE_SETUP(bench)
+{
+	struct bench *bench = &self->bench;
+	u32 hwpt_id[VM_MAX_SEATS], flags;
+	unsigned int nr_hwpts = 0, i;
+	struct vm *vm = &bench->vm;
+
+	if (!counts_instructions())
+		SKIP(return, "the virtual counter does not count instructions (QEMU -icount)");
+	vm_init(_metadata, vm, &variant->layout);
+	if (_metadata->exit_code == KSFT_SKIP)
+		return;
+	bench->name = variant->name;
+	ASSERT_EQ(0, vm_alloc_vsmmu(vm, &vm->seat[0], vm->parent_id, &bench->marker_id));
+	bench->last = &vm->seat[vm->nr_seats - 1];
+	ASSERT_EQ(0, _test_cmd_hwpt_alloc(vm->fd, bench->last->dev_id, vm->ioas_id, 0, 0,
+					  &bench->other_id, IOMMU_HWPT_DATA_NONE, NULL, 0));
+	/* What is measured has an IOAS of its own */
+	ASSERT_EQ(0, _test_ioctl_ioas_alloc(vm->fd, &bench->ioas_id));
+	if (variant->use < BENCH_SHARED) {
+		flags = variant->use == BENCH_NOBODY ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0;
+		ASSERT_EQ(0, _test_cmd_hwpt_alloc(vm->fd, vm->seat[0].dev_id, bench->ioas_id, 0,
+						  flags, &bench->last_pt_id, IOMMU_HWPT_DATA_NONE,
+						  NULL, 0));
+		if (variant->use == BENCH_S1)
+			test_cmd_vfio_attach(bench->last->dev, bench->last_pt_id);
+		return;
+	}
+	for (i = 0; i < vm->nr_seats; i++)
+		vm_attach_to_any(_metadata, vm, &vm->seat[i], bench->ioas_id, hwpt_id, &nr_hwpts,
+				 variant->use == BENCH_PRIVATE ? nr_hwpts : 0);
+	bench->last_pt_id = bench->last->vsmmu ? bench->last->hwpt_id : vm->parent_id;
+}
+
+FIXTURE_TEARDOWN(bench)
+{
+	if (self->bench.vm.iommu)
+		vm_cleanup(&self->bench.vm);
+}
+
+/* The least of several tries */
+struct bench_least {
+	u64 val;
+	unsigned int seen;
+};
+
+static void bench_add(struct bench_least *least, u64 val)
+{
+	if (!least->seen || val < least->val)
+		*least = (struct bench_least){ .val = val };
+	least->seen += val == least->val;
+}
+
+/* The number of instructions of a system call that has to succeed, less our own */
+#define BENCH_IOCTL(_least, ...)                                                \
+	do {                                                                    \
+		u64 __start = instructions();                                   \
+		int __ret = ioctl(__VA_ARGS__);                                 \
+									\
+		bench_add(_least, instructions() - __start - 2);                \
+		ASSERT_EQ(0, __ret);                                            \
+	} while (0)
+
+static void bench_print(const struct bench *bench, const char *what,
+			const struct bench_least *least)
+{
+	ksft_print_msg("bench: instructions %s %s %llu seen %u\n", bench->name, what,
+		       (unsigned long long)least->val, least->seen);
+}
+
+static void send_marker(struct __test_metadata *_metadata, struct vm *self, u32 viommu_id)
+{
+	test_cmd_vsmmu_cmd(viommu_id, cmd_nh_vaa(0, 0));
+}
+
+static void *bench_mmap(struct __test_metadata *_metadata, size_t size, int flags)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE | flags, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mem)
+	{
+		TH_LOG("no huge page of %zu bytes: %s", size, strerror(errno));
+	}
+	return mem;
+}
+
+#define BENCH_HUGE(_size)	(MAP_HUGETLB | __builtin_ctzl(_size) << MAP_HUGE_SHIFT)
+
+struct bench_size {
+	const char *name;
+	size_t size;
+	int mmap_flags;
+	/* Of 4K, whatever the memory is like */
+	bool pages;
+	/* Takes so long that no try is without an interrupt */
+	int rounds;
+};
+
+static const struct bench_size bench_sizes[] = {
+	{ "4K", SZ_4K },
+	{ "2M", SZ_2M, BENCH_HUGE(SZ_2M) },
+	{ "2M_of_4K", SZ_2M, BENCH_HUGE(SZ_2M), .pages = true },
+	{ "1G", SZ_1G, BENCH_HUGE(SZ_1G), .rounds = 3 },
+};
+
+static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
+			 const struct bench_size *size)
+{
+	struct iommu_option huge_pages = {
+		.size = sizeof(huge_pages),
+		.option_id = IOMMU_OPTION_HUGE_PAGES,
+		.op = IOMMU_OPTION_OP_SET,
+		.object_id = bench->ioas_id,
+		.val64 = !size->pages,
+	};
+	void *mem = bench_mmap(_metadata, size->size, size->mmap_flags);
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_FIXED_IOVA,
+		.ioas_id = bench->ioas_id,
+		.user_va = (uintptr_t)mem,
+		.length = size->size,
+		/* Not where a table of another size was */
+		.iova = BENCH_IOVA + (size - bench_sizes) * SZ_1G,
+	};
+	struct iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = bench->ioas_id,
+		.iova = map.iova,
+	};
+	struct bench_least least_map = {}, least_unmap = {};
+	char what[32];
+	int i;
+
+	ASSERT_EQ(0, ioctl(bench->vm.fd, IOMMU_OPTION, &huge_pages));
+	for (i = 0; i < (size->rounds ?: BENCH_ROUNDS); i++) {
+		BENCH_IOCTL(&least_map, bench->vm.fd, IOMMU_IOAS_MAP, &map);
+		unmap.length = size->size;
+		BENCH_IOCTL(&least_unmap, bench->vm.fd, IOMMU_IOAS_UNMAP, &unmap);
+	}
+	ASSERT_EQ(0, ioctl(bench->vm.fd, IOMMU_IOAS_MAP, &map));
+	send_marker(_metadata, &bench->vm, bench->marker_id);
+	unmap.length = size->size;
+	ASSERT_EQ(0, ioctl(bench->vm.fd, IOMMU_IOAS_UNMAP, &unmap));
+	send_marker(_metadata, &bench->vm, bench->marker_id);
+	munmap(mem, size->size);
+
+	snprintf(what, sizeof(what), "map_%s", size->name);
+	bench_print(bench, what, &least_map);
+	snprintf(what, sizeof(what), "unmap_%s", size->name);
+	bench_print(bench, what, &least_unmap);
+	ksft_print_msg("bench: commands %s %s\n", bench->name, what);
+}
+
+TEST_F(bench, map_unmap)
+{
+	bool sizes = self->bench.vm.nr_seats == 1;
+	unsigned int i;
+
+	for (i = 0; i < (sizes ? ARRAY_SIZE(bench_sizes) : 1); i++)
+		measure_size(_metadata, &self->bench, &bench_sizes[i]);
+}
+
+/* Of the last device, from and to nothing and from and to another domain */
+TEST_F(bench, attach_detach)
+{
+	struct bench *bench = &self->bench;
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.pt_id = bench->last_pt_id,
+	};
+	struct vfio_device_attach_iommufd_pt other = {
+		.argsz = sizeof(other),
+		.pt_id = bench->other_id,
+	};
+	struct vfio_device_detach_iommufd_pt detach = {
+		.argsz = sizeof(detach),
+	};
+	struct bench_least least_attach = {}, least_detach = {}, least_leave = {}, least_enter = {};
+	int fd = bench->last->dev->vfio->fd;
+	int i;
+
+	ASSERT_EQ(0, ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+	for (i = 0; i < BENCH_ROUNDS; i++) {
+		BENCH_IOCTL(&least_attach, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+		BENCH_IOCTL(&least_detach, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+	}
+	ASSERT_EQ(0, ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
+	for (i = 0; i < BENCH_ROUNDS; i++) {
+		BENCH_IOCTL(&least_leave, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &other);
+		BENCH_IOCTL(&least_enter, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	}
+	send_marker(_metadata, &bench->vm, bench->marker_id);
+	ASSERT_EQ(0, ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+	send_marker(_metadata, &bench->vm, bench->marker_id);
+	bench_print(bench, "attach", &least_attach);
+	bench_print(bench, "detach", &least_detach);
+	bench_print(bench, "replace_from", &least_leave);
+	bench_print(bench, "replace_to", &least_enter);
+	ksft_print_msg("bench: commands %s detach\n", bench->name);
+}
+
+int main(int argc, char *argv[])
+{
+	return vm_main(argc, argv);
+}
