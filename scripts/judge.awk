@@ -20,19 +20,21 @@ function problem(text,	i) {
 		if (text ~ p_glob[i]) {
 			p_used[i] = 1
 			print "as expected: " text
+			if (said == "") said = p_reason[i] " [" text "]"
 			return
 		}
 	problems[++nproblems] = text
 }
 
 # What a failed case says, without the harness: one line each, the first four.
-function words(text,	part, said, n, i, out, lines) {
+function words(text,	part, seen, n, i, out, lines) {
 	n = split(text, part, "; ")
+	first = ""
 	for (i = 1; i <= n && lines < 4; i++) {
-		if (part[i] ~ /:Expected |: Test failed$|EXPECTATION FAILED at/ || said[part[i]]++) continue
-		sub(/^[a-z0-9_]+\.c:[0-9]+:[a-z0-9_]+:/, "", part[i])
+		if (part[i] ~ /:Expected |^Expected .* to be |: Test failed$|EXPECTATION FAILED at/ || seen[part[i]]++) continue
+		sub(/^[a-z0-9_]+\.[ch]:[0-9]+:[a-z0-9_]+:/, "", part[i])
 		out = out "\n      > " part[i]
-		lines++
+		if (!lines++) first = part[i]
 	}
 	return out
 }
@@ -49,15 +51,23 @@ function leaf(name, result, text,	i, want, reason) {
 	c_program[cases] = program; c_name[cases] = name; c_text[cases] = text
 	# A bug may break more than its test.
 	if (run["bug"] && want == "pass" && result == "fail") {
-		want = "fail"
-		reason = "too"
+		c_class[cases] = "xfail"
+		count[program, "xfail"]++
+		failed[program]++
+		others++
+		c_other[cases] = 1
+		c_text[cases] = "the bug breaks it as well"
+		return
 	}
 	if (result == want && want == "pass") class = "pass"
 	else if (result == want && want == "fail") {
 		class = "xfail"
 		c_text[cases] = reason
 		# Of a bug one wants to see what it does.
-		if (run["bug"]) c_words[cases] = words(text)
+		if (run["bug"]) {
+			c_words[cases] = words(text)
+			if (!explained++) said = reason (first == "" ? "" : " [" first "]")
+		}
 	}
 	else if (result == want) { class = "skip"; c_text[cases] = reason }
 	else if (result == "pass") {
@@ -104,6 +114,7 @@ function result_line(d, line,	ok, name, result, text, sub_leaves) {
 			result == "fail" && diag != "" ? diag : text)
 	}
 	diag = ""
+	kunit = 0
 }
 
 function program_end(name, result, text, sub_leaves) {
@@ -129,6 +140,7 @@ FILENAME ~ /\/expectations$/ {
 	if ($1 == "test" || $1 == "timeout") next
 	if ($1 == "problem" && match($0, / # ./)) {
 		p_text[++nexpected] = substr($0, 9, RSTART - 9)
+		p_reason[nexpected] = substr($0, RSTART + 3)
 		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
 		next
 	}
@@ -174,8 +186,10 @@ FILENAME ~ /\/problems$/ { problem($0); next }
 		result_line(depth, line)
 	} else if (line ~ /RUN  /) {
 		diag = ""
-	} else if (line ~ /:[0-9]+:|[Ee]xpected|EXPECTATION|ASSERTION|[Ff]ail|kill/ && line !~ /FAIL  |Totals|PASSED|FAILED:/) {
+	} else if (kunit && line !~ /^[# ]*$/ || line ~ /:[0-9]+:|[Ee]xpected|EXPECTATION|ASSERTION|[Ff]ail|kill/ && line !~ /FAIL  |Totals|PASSED|FAILED:/) {
 		sub(/^[# ]+/, "", line)
+		# What KUnit says after this may be any text.
+		if (line ~ /(EXPECTATION|ASSERTION) FAILED at/) kunit = 1
 		diag = diag (diag == "" ? "" : "; ") line
 	}
 }
@@ -229,7 +243,7 @@ END {
 	for (k = 1; k <= 2; k++) {
 		title = k == 1 ? "\nfails as expected:" : "\nNOT AS EXPECTED:"
 		for (c = 1; c <= cases; c++) {
-			if (k == 1 ? c_class[c] != "xfail" : c_class[c] !~ /^[A-Z]/) continue
+			if (k == 1 ? c_class[c] != "xfail" || c_other[c] : c_class[c] !~ /^[A-Z]/) continue
 			if (title != "") { print title; title = "" }
 			text = c_text[c]
 			if (length(text) > 300)
@@ -238,6 +252,8 @@ END {
 				c_name[c], text c_words[c]
 		}
 	}
+	if (others)
+		printf "  and %d more, which the bug breaks as well (junit.xml names them)\n", others
 	for (i = 1; i <= nproblems; i++) {
 		if (i == 1) print "\nPROBLEMS:"
 		print "  " problems[i]
@@ -251,5 +267,7 @@ END {
 	printf "verdict: %s (driver %s: %d passed, %d failed as expected, %d skipped as expected, %d wrong, %d problems)\n", \
 		verdict, run["driver"], total, totalx, totals, totalw, nproblems
 	print verdict > (results "/verdict")
+	# For scripts/repro: what the bug does, in one line
+	if (run["bug"]) print said > (results "/said")
 	exit bad
 }

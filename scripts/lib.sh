@@ -134,6 +134,20 @@ driver_options()	# DIR
 			KCFLAGS=-DCONFIG_ARM_SMMU_V3_DEBUG_INVS=1
 }
 
+# The bugs of selftests/bugs in the order of the table of its README, one a line:
+# name and number.
+catalogue()
+{
+	awk -F '|' '/^\| / {
+		number = $2
+		gsub(/ /, "", number)
+		while (match($4, /`[a-z0-9-]+`/)) {
+			print substr($4, RSTART + 1, RLENGTH - 2), number
+			$4 = substr($4, RSTART + RLENGTH)
+		}
+	}' "$top/selftests/bugs/README.md"
+}
+
 # The patches of the series, in order.
 series()
 {

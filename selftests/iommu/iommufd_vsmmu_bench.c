@@ -2,10 +2,8 @@
 /*
  * What iommufd and VFIO ioctls cost a VMM, in instructions of the CPU: not a test.
  *
- * Needs a machine whose virtual counter counts instructions, which QEMU is with
- * one CPU, -icount shift=0 and a counter of 1 GHz. Nothing but the ioctl is between
- * two reads of the counter. The least of BENCH_ROUNDS tries counts: the others were
- * interrupted, or found a cache of the allocator empty.
+ * Nothing but the ioctl is between two reads of the counter, and the least of
+ * BENCH_ROUNDS tries counts.
  *
  * Each unmap and each detach is done once more between two CMD_TLBI_NH_VAA, which
  * Linux itself never sends, so that its commands can be found in a trace of the SMMU.
@@ -13,24 +11,25 @@
 #include <linux/sizes.h>
 
 #include "iommufd_vsmmu_utils.h"
+#include "instructions.h"
 
 #define BENCH_ROUNDS		32
-#define BENCH_COUNTER_HZ	1000000000
 
 #define BENCH_IOVA		(4ULL << 30)
 
 /**
  * enum bench_use - What the devices of a layout are attached to
  * @BENCH_NOBODY_S1: there is an S1 domain, nobody is attached to it
- * @BENCH_NOBODY: there is an S2 parent, nobody is attached to it
- * @BENCH_S1: an S1 domain
+ * @BENCH_NOBODY: there are S2 parents, nobody is attached to them
+ * @BENCH_PAGING: only the last one, to what its SMMU takes for an ordinary domain: S1,
+ *	if it has stage 1
  * @BENCH_SHARED: S2 parents, as few as the kernel accepts
  * @BENCH_PRIVATE: S2 parents, one for each device
  */
 enum bench_use {
 	BENCH_NOBODY_S1,
 	BENCH_NOBODY,
-	BENCH_S1,
+	BENCH_PAGING,
 	BENCH_SHARED,
 	BENCH_PRIVATE,
 };
@@ -44,6 +43,7 @@ enum bench_use {
  * @last: the last device
  * @last_pt_id: what it is attached to, or what is allocated on @ioas_id
  * @other_id: a domain of another IOAS that @last can be attached to
+ * @nr_shifts: how often shift_caches() was called
  */
 struct bench {
 	struct vm vm;
@@ -53,6 +53,7 @@ struct bench {
 	struct seat *last;
 	u32 last_pt_id;
 	u32 other_id;
+	unsigned int nr_shifts;
 };
 
 FIXTURE(bench)
@@ -64,6 +65,7 @@ FIXTURE_VARIANT(bench)
 {
 	const char *name;
 	enum bench_use use;
+	unsigned int nr_idle_parents;
 	struct vm_layout layout;
 };
 
@@ -90,9 +92,25 @@ FIXTURE_VARIANT(bench)
 	BENCH_FOUR_VSMMUS(_smmu, 0), BENCH_FOUR_VSMMUS(_smmu, 4),                \
 	BENCH_FOUR_VSMMUS(_smmu, 8), BENCH_FOUR_VSMMUS(_smmu, 12)
 
+#define BENCH_VARIANT_NOBODY(_nr)                                               \
+	FIXTURE_VARIANT_ADD(bench, nobody_s2_##_nr)                             \
+	{                                                                       \
+		.name = "nobody_s2_" #_nr,                                      \
+		.use = BENCH_NOBODY,                                            \
+		.nr_idle_parents = _nr,                                         \
+		.layout = { 1, { SEAT(0, IDLE) } },                             \
+	}
+
 BENCH_VARIANT(nobody_s1, NOBODY_S1, SEAT(0, IDLE));
-BENCH_VARIANT(nobody_s2, NOBODY, SEAT(0, IDLE));
-BENCH_VARIANT(one_smmu_s1, S1, SEAT(0, IDLE));
+BENCH_VARIANT_NOBODY(1);
+BENCH_VARIANT_NOBODY(2);
+BENCH_VARIANT_NOBODY(4);
+BENCH_VARIANT_NOBODY(8);
+BENCH_VARIANT_NOBODY(16);
+BENCH_VARIANT(one_smmu_s1, PAGING, SEAT(0, IDLE));
+/* The last SMMU of the machine has no stage 1 */
+BENCH_VARIANT(one_smmu_s2, PAGING, SEAT(0, IDLE), SEAT(1, IDLE), SEAT(2, IDLE), SEAT(3, IDLE),
+	      SEAT(4, IDLE), SEAT(5, IDLE), SEAT(6, IDLE), SEAT(7, IDLE), SEAT(8, IDLE));
 BENCH_VARIANT(one_smmu_direct, SHARED, SEAT(0, DIRECT));
 BENCH_VARIANT(two_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT));
 BENCH_VARIANT(eight_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT),
@@ -109,24 +127,6 @@ BENCH_VARIANT(eight_smmus_one_vsmmu_each, SHARED, SEAT(0, NESTED), SEAT(1, NESTE
 	      SEAT(2, NESTED, .vsmmu = 2), SEAT(3, NESTED, .vsmmu = 3),
 	      SEAT(4, NESTED, .vsmmu = 4), SEAT(5, NESTED, .vsmmu = 5),
 	      SEAT(6, NESTED, .vsmmu = 6), SEAT(7, NESTED, .vsmmu = 7));
-
-static u64 instructions(void)
-{
-	u64 val;
-
-	asm volatile("isb; mrs %0, cntvct_el0" : "=r"(val) : : "memory");
-	return val;
-}
-
-static bool counts_instructions(void)
-{
-	u64 hz, start, end;
-
-	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	start = instructions();
-	end = instructions();
-	return hz == BENCH_COUNTER_HZ && end - start == 2;
-}
 
 FIXTURE_SETUP(bench)
 {
@@ -149,17 +149,21 @@ FIXTURE_SETUP(bench)
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(vm->fd, &bench->ioas_id));
 	if (variant->use < BENCH_SHARED) {
 		flags = variant->use == BENCH_NOBODY ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0;
-		ASSERT_EQ(0, _test_cmd_hwpt_alloc(vm->fd, vm->seat[0].dev_id, bench->ioas_id, 0,
-						  flags, &bench->last_pt_id, IOMMU_HWPT_DATA_NONE,
-						  NULL, 0));
-		if (variant->use == BENCH_S1)
+		do {
+			ASSERT_EQ(0, _test_cmd_hwpt_alloc(vm->fd, bench->last->dev_id,
+							  bench->ioas_id, 0, flags,
+							  &bench->last_pt_id,
+							  IOMMU_HWPT_DATA_NONE, NULL, 0));
+		} while (++nr_hwpts < variant->nr_idle_parents);
+		if (variant->use == BENCH_PAGING)
 			test_cmd_vfio_attach(bench->last->dev, bench->last_pt_id);
-		return;
 	}
-	for (i = 0; i < vm->nr_seats; i++)
+	for (i = 0; i < vm->nr_seats && variant->use >= BENCH_SHARED; i++)
 		vm_attach_to_any(_metadata, vm, &vm->seat[i], bench->ioas_id, hwpt_id, &nr_hwpts,
 				 variant->use == BENCH_PRIVATE ? nr_hwpts : 0);
-	bench->last_pt_id = bench->last->vsmmu ? bench->last->hwpt_id : vm->parent_id;
+	if (variant->use >= BENCH_SHARED)
+		bench->last_pt_id = bench->last->vsmmu ? bench->last->hwpt_id : vm->parent_id;
+	ksft_print_msg("bench: parents %s %u\n", bench->name, nr_hwpts);
 }
 
 FIXTURE_TEARDOWN(bench)
@@ -168,33 +172,20 @@ FIXTURE_TEARDOWN(bench)
 		vm_cleanup(&self->bench.vm);
 }
 
-/* The least of several tries */
-struct bench_least {
-	u64 val;
-	unsigned int seen;
-};
-
-static void bench_add(struct bench_least *least, u64 val)
-{
-	if (!least->seen || val < least->val)
-		*least = (struct bench_least){ .val = val };
-	least->seen += val == least->val;
-}
-
 /* The number of instructions of a system call that has to succeed, less our own */
 #define BENCH_IOCTL(_least, ...)                                                \
 	do {                                                                    \
-		u64 __start = instructions();                                   \
+		__u64 __start = instructions();                                  \
 		int __ret = ioctl(__VA_ARGS__);                                 \
 									\
-		bench_add(_least, instructions() - __start - 2);                \
+		least_add(_least, instructions() - __start - INSTRUCTIONS_EMPTY); \
 		ASSERT_EQ(0, __ret);                                            \
 	} while (0)
 
 static void bench_print(const struct bench *bench, const char *what,
-			const struct bench_least *least)
+			const struct least *least)
 {
-	ksft_print_msg("bench: instructions %s %s %llu seen %u\n", bench->name, what,
+	ksft_print_msg("bench: value %s %s %llu seen %u\n", bench->name, what,
 		       (unsigned long long)least->val, least->seen);
 }
 
@@ -213,6 +204,22 @@ static void *bench_mmap(struct __test_metadata *_metadata, size_t size, int flag
 		TH_LOG("no huge page of %zu bytes: %s", size, strerror(errno));
 	}
 	return mem;
+}
+
+/*
+ * Leave a few objects of each kind allocated. Where the allocator's caches run empty
+ * is chance; with this it does not happen in the same place in every round.
+ */
+static void shift_caches(struct __test_metadata *_metadata, struct bench *bench)
+{
+	struct vm *self = &bench->vm;
+	u32 id;
+
+	test_ioctl_ioas_map_fixed(vm_page(self, 0), GUEST_PAGE_SIZE,
+				  BENCH_IOVA + bench->nr_shifts * GUEST_PAGE_SIZE);
+	if (bench->nr_shifts++ % 4 == 0)
+		ASSERT_EQ(0, _test_cmd_hwpt_alloc(self->fd, bench->last->dev_id, self->ioas_id, 0,
+						  0, &id, IOMMU_HWPT_DATA_NONE, NULL, 0));
 }
 
 #define BENCH_HUGE(_size)	(MAP_HUGETLB | __builtin_ctzl(_size) << MAP_HUGE_SHIFT)
@@ -260,7 +267,7 @@ static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
 		.ioas_id = bench->ioas_id,
 		.iova = map.iova,
 	};
-	struct bench_least least_map = {}, least_unmap = {};
+	struct least least_map = {}, least_unmap = {};
 	char what[32];
 	int i;
 
@@ -269,6 +276,7 @@ static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
 		BENCH_IOCTL(&least_map, bench->vm.fd, IOMMU_IOAS_MAP, &map);
 		unmap.length = size->size;
 		BENCH_IOCTL(&least_unmap, bench->vm.fd, IOMMU_IOAS_UNMAP, &unmap);
+		shift_caches(_metadata, bench);
 	}
 	ASSERT_EQ(0, ioctl(bench->vm.fd, IOMMU_IOAS_MAP, &map));
 	send_marker(_metadata, &bench->vm, bench->marker_id);
@@ -308,7 +316,7 @@ TEST_F(bench, attach_detach)
 	struct vfio_device_detach_iommufd_pt detach = {
 		.argsz = sizeof(detach),
 	};
-	struct bench_least least_attach = {}, least_detach = {}, least_leave = {}, least_enter = {};
+	struct least least_attach = {}, least_detach = {}, least_leave = {}, least_enter = {};
 	int fd = bench->last->dev->vfio->fd;
 	int i;
 
@@ -316,11 +324,13 @@ TEST_F(bench, attach_detach)
 	for (i = 0; i < BENCH_ROUNDS; i++) {
 		BENCH_IOCTL(&least_attach, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 		BENCH_IOCTL(&least_detach, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+		shift_caches(_metadata, bench);
 	}
 	ASSERT_EQ(0, ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
 	for (i = 0; i < BENCH_ROUNDS; i++) {
 		BENCH_IOCTL(&least_leave, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &other);
 		BENCH_IOCTL(&least_enter, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+		shift_caches(_metadata, bench);
 	}
 	send_marker(_metadata, &bench->vm, bench->marker_id);
 	ASSERT_EQ(0, ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));

@@ -509,12 +509,18 @@ TEST_F(compatible, share_or_einval)
 {
 	struct machine *m = &self->m;
 	__u32 hwpt;
+	int ret;
 
 	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], variant->hwpt_flags, &hwpt));
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the first SMMU");
-	ASSERT_EQ(variant->want, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
+	ret = sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt);
+	ASSERT_EQ(variant->want, ret)
+	{
+		TH_LOG("attach to SMMU 1 of a table made for SMMU 0: want %s, got %s",
+		       strerror(-variant->want), strerror(-ret));
+	}
 	if (!variant->want)
 		EXPECT_DMA(m, &m->dev[1], IOVA, 0, "the second SMMU");
 	EXPECT_CLEAN(m, "attached");
@@ -769,13 +775,36 @@ TEST_F(machine, unplug_waits_for_vsmmu)
 	sim_vfio_close(&m->dev[1]);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, removal, &r));
 	usleep(500000);
-	EXPECT_FALSE(r.done);
+	EXPECT_FALSE(r.done)
+	{
+		TH_LOG("the SMMU is removed in spite of its vSMMU");
+	}
 	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.viommu));
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, r.ret);
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the other SMMU");
 	EXPECT_CLEAN(m, "removed");
+}
+
+/* Nobody is finished before all SMMUs are, whichever of them is slow */
+TEST_F(machine, unmap_waits_for_the_slowest)
+{
+	struct machine *m = &self->m;
+	int slow, i;
+
+	churn_prepare(_metadata, m);
+	for (slow = 0; slow < 2; slow++) {
+		ASSERT_EQ(0, sim_set(&m->smmu[slow], 20000, SMMUV3_SIM_ERROR_NONE, 0, 0));
+		for (i = 0; i < 2; i++)
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, BLOCK, "SMMU %d is slow", slow);
+		ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
+		for (i = 0; i < 2; i++)
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "SMMU %d is slow", slow);
+		EXPECT_CLEAN(m, "SMMU %d is slow", slow);
+		ASSERT_EQ(0, sim_set(&m->smmu[slow], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
+		ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
+	}
 }
 
 /* A detach while a slow SMMU keeps an invalidation busy */
@@ -826,6 +855,132 @@ TEST_F(machine, commands_of_one_unmap)
 		EXPECT_EQ(1, machine_count_cmds(m, mark, i, CMD_ATC_INV));
 		EXPECT_EQ(2, machine_count_cmds(m, mark, i, CMD_SYNC));
 	}
+}
+
+/*
+ * While a guest's STE says bypass there is stage 2 alone, and EATS of the vSTE,
+ * which is 0 then, does not count
+ */
+TEST_F(machine, vste_bypass_keeps_ats)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	struct guest g;
+
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, PAGE, RW));
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	ASSERT_EQ(0, guest_attach(&g, guest_vste(VSTE_CFG_BYPASS)));
+	__EXPECT_DMA(m, &m->dev[0], ATS, SIM_NO_PASID, GUEST_IPA, 0, "ATS, vSTE says bypass");
+	EXPECT_LT(0, atc_entries(m, 0))
+	{
+		TH_LOG("the endpoint of a guest whose STE says bypass does not use its ATC");
+	}
+	ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
+	EXPECT_CLEAN(m, "unmapped");
+	__EXPECT_DMA(m, &m->dev[0], ATS, SIM_NO_PASID, GUEST_IPA, -F_TRANSLATION, "unmapped");
+}
+
+/* A guest's command for its stream has to reach all streams of the device, so one */
+TEST_F(machine, vdevice_has_one_stream)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	struct guest g;
+
+	cfg.ep_flags[0] |= SMMUV3_SIM_EP_TWO_STREAMS;
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, PAGE, RW));
+	EXPECT_EQ(-1, guest_init(&g, m, &m->dev[0], 0))
+	{
+		TH_LOG("a guest gets a device with two StreamIDs, its commands reach one of them");
+	}
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_NE(0, g.viommu);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, g.parent));
+	__EXPECT_DMA(m, &m->dev[0], ATS, SIM_NO_PASID, GUEST_IPA, 0, "without a guest");
+	ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
+	EXPECT_CLEAN(m, "unmapped");
+}
+
+/* Does the kernel log name @name after a DMA that faults? */
+static bool fault_names(struct __test_metadata *_metadata, struct machine *m, struct sim_dev *dev,
+			const char *name)
+{
+	char record[1024];
+	bool found = false;
+	ssize_t len;
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, lseek(fd, 0, SEEK_END));
+	/* The driver prints ten faults in five seconds; other tests have their own */
+	sleep(6);
+	EXPECT_DMA(m, dev, IOVA, -F_TRANSLATION, "not mapped");
+	usleep(200000);
+	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
+		record[len] = 0;
+		found |= strstr(record, "F_TRANSLATION") && strstr(record, name);
+	}
+	close(fd);
+	return found;
+}
+
+/*
+ * The StreamIDs of an SMMU are in a tree. That of an endpoint which names its own
+ * one twice is there once; when it goes, the others have to stay, or nobody knows
+ * any more whose faults they are.
+ */
+TEST_F(machine, stream_named_twice_goes)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	char path[64];
+	__u32 hwpt;
+	int fd;
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0] | SMMUV3_SIM_EP_STREAM_TWICE;
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], 0, &hwpt));
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
+	ASSERT_TRUE(fault_names(_metadata, m, &m->dev[0], m->smmu[0].bdf[0]))
+	{
+		TH_LOG("the kernel does not name the device that faults");
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", m->smmu[0].bdf[1]);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, "1", 1));
+	close(fd);
+	EXPECT_TRUE(fault_names(_metadata, m, &m->dev[0], m->smmu[0].bdf[0]))
+	{
+		TH_LOG("the driver has lost StreamID %u when that of another endpoint went",
+		       m->smmu[0].cfg.out_sid[0]);
+	}
+}
+
+/* SCALE has a sixth bit only with IDR5.DS, which the SMMU does not have */
+TEST_F(machine, scale_above_31_is_refused)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	const __u64 op = CMD_TLBI_NH_VA | CMD_0_ASID(7) | CMD_0_NUM(1);
+	struct guest g;
+
+	machine_add(_metadata, m, 0, &cfg);
+	machine_open(_metadata, m, 0, 0, 0);
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	EXPECT_EQ(0, guest_cmd(&g, smmuv3_cmd(op | CMD_0_SCALE(31), CMD_1_TG(CMD_TG_4K))));
+	EXPECT_EQ(-1, guest_cmd(&g, smmuv3_cmd(op | CMD_0_SCALE(32), CMD_1_TG(CMD_TG_4K))))
+	{
+		TH_LOG("TLBI_NH_VA with SCALE 32 is passed on to an SMMU without IDR5.DS");
+	}
+	EXPECT_EQ(EIO, errno);
+	EXPECT_CLEAN(m, "SCALE 31 and 32");
 }
 
 TEST_HARNESS_MAIN

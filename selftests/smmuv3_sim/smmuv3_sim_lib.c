@@ -18,6 +18,7 @@
 #include <linux/vfio.h>
 
 #include "pci_guard.h"
+#include "smmuv3_guest.h"
 #include "smmuv3_sim_lib.h"
 
 #define MODULE_NAME	"smmuv3_sim"
@@ -239,50 +240,117 @@ int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats)
 	return sim_errno(ioctl(smmu->fd, SMMUV3_SIM_STATS, stats));
 }
 
+static const char *command_name(__u32 op)
+{
+	static const char * const name[] = {
+		[CMD_CFGI_STE] = "CFGI_STE",
+		[CMD_CFGI_CD] = "CFGI_CD",
+		[CMD_TLBI_NH_ALL] = "TLBI_NH_ALL",
+		[CMD_TLBI_NH_ASID] = "TLBI_NH_ASID",
+		[CMD_TLBI_NH_VA] = "TLBI_NH_VA",
+		[CMD_TLBI_S12_VMALL] = "TLBI_S12_VMALL",
+		[CMD_TLBI_S2_IPA] = "TLBI_S2_IPA",
+		[CMD_ATC_INV] = "ATC_INV",
+	};
+
+	return op < sizeof(name) / sizeof(*name) && name[op] ? name[op] : "command";
+}
+
+/* The command that would have dropped the entry, as a person writes it */
+static void owed_str(const struct smmuv3_sim_stale *stale, char *buf, size_t size)
+{
+	int len = snprintf(buf, size, "%s", command_name(stale->owed));
+
+	if (stale->owed == CMD_TLBI_NH_VA || stale->owed == CMD_TLBI_NH_ASID)
+		len += snprintf(buf + len, size - len, " asid %u", stale->asid);
+	else if (stale->owed >= CMD_TLBI_NH_ALL && stale->owed < CMD_ATC_INV)
+		len += snprintf(buf + len, size - len, " vmid %u", stale->vmid);
+	else
+		len += snprintf(buf + len, size - len, " sid %u", stale->sid);
+	if (stale->ssid != SIM_NO_PASID &&
+	    (stale->owed == CMD_ATC_INV || stale->owed == CMD_CFGI_CD))
+		len += snprintf(buf + len, size - len, " ssid %u", stale->ssid);
+	if (stale->owed == CMD_TLBI_NH_VA || stale->owed == CMD_TLBI_S2_IPA ||
+	    stale->owed == CMD_ATC_INV)
+		snprintf(buf + len, size - len, " %#llx", stale->address);
+}
+
 const char *sim_stale_str(const struct smmuv3_sim_stale *stale)
 {
 	static const char * const cache[] = {
-		[SMMUV3_SIM_CACHE_STE] = "STE",
-		[SMMUV3_SIM_CACHE_CD] = "CD",
-		[SMMUV3_SIM_CACHE_S1] = "stage 1 translation",
-		[SMMUV3_SIM_CACHE_S2] = "stage 2 translation",
-		[SMMUV3_SIM_CACHE_S1_TABLE] = "stage 1 table entry",
-		[SMMUV3_SIM_CACHE_S2_TABLE] = "stage 2 table entry",
-		[SMMUV3_SIM_CACHE_ATC] = "ATC entry",
+		[SMMUV3_SIM_CACHE_STE] = "an STE",
+		[SMMUV3_SIM_CACHE_CD] = "a CD",
+		[SMMUV3_SIM_CACHE_S1] = "a TLB entry",
+		[SMMUV3_SIM_CACHE_S2] = "a TLB entry of stage 2",
+		[SMMUV3_SIM_CACHE_S1_TABLE] = "a table entry",
+		[SMMUV3_SIM_CACHE_S2_TABLE] = "a table entry of stage 2",
+		[SMMUV3_SIM_CACHE_ATC] = "an ATC entry",
 	};
 	static const char * const why[] = {
-		[SMMUV3_SIM_WHY_UNMAPPED] = "is not mapped any more",
-		[SMMUV3_SIM_WHY_MOVED] = "is mapped to something else",
-		[SMMUV3_SIM_WHY_PERMISSION] = "is mapped with less permissions",
-		[SMMUV3_SIM_WHY_CHANGED] = "has changed",
-		[SMMUV3_SIM_WHY_UNUSED] = "has an id that nobody uses",
-		[SMMUV3_SIM_WHY_ATS_OFF] = "is for a stream that may not use ATS",
+		[SMMUV3_SIM_WHY_UNMAPPED] = "this address is not mapped any more",
+		[SMMUV3_SIM_WHY_MOVED] = "this address is mapped to something else",
+		[SMMUV3_SIM_WHY_PERMISSION] = "this address is mapped with less permissions",
+		[SMMUV3_SIM_WHY_CHANGED] = "in memory it is another one",
+		[SMMUV3_SIM_WHY_UNUSED] = "no STE or CD has this id any more",
+		[SMMUV3_SIM_WHY_ATS_OFF] = "the STE does not allow ATS any more",
 	};
-	static char buf[256];
+	static char buf[400];
+	char owed[64];
+	int len;
 
-	snprintf(buf, sizeof(buf),
-		 "SMMU %u: %s of StreamID %#x, SubstreamID %#x, ASID %u, VMID %u, address %#llx size %#llx to %#llx (now %#llx) %s; command %#x was owed",
-		 stale->id, cache[stale->cache], stale->sid, stale->ssid, stale->asid, stale->vmid,
-		 stale->address, stale->size, stale->pa, stale->now, why[stale->why], stale->owed);
+	len = snprintf(buf, sizeof(buf), "left behind on SMMU %u: %s of StreamID %u", stale->id,
+		       cache[stale->cache], stale->sid);
+	if (stale->ssid != SIM_NO_PASID && stale->ssid)
+		len += snprintf(buf + len, sizeof(buf) - len, ", PASID %u", stale->ssid);
+	if (stale->cache != SMMUV3_SIM_CACHE_ATC && stale->cache > SMMUV3_SIM_CACHE_CD)
+		len += snprintf(buf + len, sizeof(buf) - len, ", asid %u vmid %u", stale->asid,
+				stale->vmid);
+	if (stale->cache > SMMUV3_SIM_CACHE_CD)
+		len += snprintf(buf + len, sizeof(buf) - len, ", %#llx (size %#llx) to %#llx",
+				stale->address, stale->size, stale->pa);
+	len += snprintf(buf + len, sizeof(buf) - len, ": %s", why[stale->why]);
+	if (stale->now)
+		len += snprintf(buf + len, sizeof(buf) - len, " (%#llx)", stale->now);
+	owed_str(stale, owed, sizeof(owed));
+	if (stale->doomed_seq)
+		snprintf(buf + len, sizeof(buf) - len,
+			 ", missing CMD_SYNC after command %llu, which drops it",
+			 stale->doomed_seq);
+	else
+		snprintf(buf + len, sizeof(buf) - len, ", missing %s", owed);
 	return buf;
 }
 
 const char *sim_violation_str(const struct smmuv3_sim_violation *violation)
 {
 	static const char * const rule[] = {
-		[SMMUV3_SIM_RULE_ATC_ORDER] = "CMD_ATC_INV before the CMD_SYNC it has to wait for",
-		[SMMUV3_SIM_RULE_DEAD] = "command to an SMMU that is gone",
-		[SMMUV3_SIM_RULE_DETACHED] = "CMD_ATC_INV to a detached endpoint",
-		[SMMUV3_SIM_RULE_REUSE] = "id used again before its entries were dropped",
-		[SMMUV3_SIM_RULE_SHARED] = "id with two tables",
-		[SMMUV3_SIM_RULE_ENCODING] = "reserved encoding",
-		[SMMUV3_SIM_RULE_ILLEGAL] = "illegal command",
+		[SMMUV3_SIM_RULE_ATC_ORDER] = "with no CMD_SYNC since TLB invalidation",
+		[SMMUV3_SIM_RULE_DEAD] = "to an SMMU that is gone",
+		[SMMUV3_SIM_RULE_DETACHED] = "to an endpoint after its detach",
+		[SMMUV3_SIM_RULE_ENCODING] = "with a bad field, check of sim_oracle.c:",
+		[SMMUV3_SIM_RULE_ILLEGAL] = "is illegal, the command queue stops",
 	};
+	__u32 vmid = violation->data[0] & 0xffff, asid = violation->data[0] >> 16 & 0xffff;
+	bool id = violation->rule == SMMUV3_SIM_RULE_REUSE ||
+		  violation->rule == SMMUV3_SIM_RULE_SHARED;
 	static char buf[256];
+	int len;
 
-	snprintf(buf, sizeof(buf), "SMMU %u, command %llu (%#llx %#llx): %s (%#llx)", violation->id,
-		 violation->seq, violation->data[0], violation->data[1], rule[violation->rule],
-		 violation->arg);
+	if (id) {
+		snprintf(buf, sizeof(buf),
+			 "SMMU %u: asid %u vmid %u is used for the table at %#llx while %s table at %#llx",
+			 violation->id, asid, vmid, violation->data[1],
+			 violation->rule == SMMUV3_SIM_RULE_REUSE ?
+				 "the TLB still has entries of the" :
+				 "another device uses it for the",
+			 violation->arg);
+		return buf;
+	}
+	len = snprintf(buf, sizeof(buf), "SMMU %u: command %llu, %s (%#llx %#llx), %s",
+		       violation->id, violation->seq, command_name(violation->data[0] & 0xff),
+		       violation->data[0], violation->data[1], rule[violation->rule]);
+	if (violation->arg)
+		snprintf(buf + len, sizeof(buf) - len, " %llu", violation->arg);
 	return buf;
 }
 

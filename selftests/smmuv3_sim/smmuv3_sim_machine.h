@@ -17,8 +17,8 @@
 #include "smmuv3_guest.h"
 #include "smmuv3_sim_lib.h"
 
-#define MACHINE_SMMUS		4
-#define MACHINE_DEVS		4
+#define MACHINE_SMMUS		16
+#define MACHINE_DEVS		16
 #define MACHINE_MEM		(4UL << 20)
 #define PAGE			4096UL
 #define BLOCK			(2UL << 20)
@@ -89,7 +89,9 @@ static void machine_exit(struct __test_metadata *_metadata, struct machine *m)
 	ret = sim_close(m->sim);
 	EXPECT_EQ(0, ret)
 	{
-		TH_LOG("the module cannot be unloaded: %s", strerror(-ret));
+		/* A failed ASSERT before this one would have it said, too */
+		if (ret)
+			TH_LOG("the module cannot be unloaded: %s", strerror(-ret));
 	}
 }
 
@@ -154,6 +156,30 @@ static int machine_hwpt(struct machine *m, struct sim_dev *dev, __u32 flags, __u
 				    IOMMU_HWPT_DATA_NONE, NULL, 0);
 }
 
+/* What became of a DMA, as sim_dma() returns it, in words */
+static void machine_dma_str(char *buf, size_t size, int ret)
+{
+	switch (ret) {
+	case 0:
+		snprintf(buf, size, "it was done");
+		break;
+	case 0x0a:
+		snprintf(buf, size, "event C_BAD_CD");
+		break;
+	case 0x10:
+		snprintf(buf, size, "event F_TRANSLATION");
+		break;
+	case 0x13:
+		snprintf(buf, size, "event F_PERMISSION");
+		break;
+	case SMMUV3_SIM_ABORT:
+		snprintf(buf, size, "an abort without event");
+		break;
+	default:
+		snprintf(buf, size, ret < 0 ? "error %d" : "event %#x", ret < 0 ? -ret : ret);
+	}
+}
+
 /*
  * A DMA and where it has to go: @want is an offset in the memory, or -event for a
  * fault. Writes a word that nothing else has, reads it back by DMA.
@@ -164,23 +190,26 @@ static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u
 	static __u32 unique = 0x51300000;
 	__u32 word = ++unique, back = 0, *at = (__u32 *)(m->mem + want);
 	struct smmuv3_sim_dma dma;
+	char got[32], wanted[32];
 	int ret;
 
 	ret = sim_dma(dev, flags | SMMUV3_SIM_DMA_WRITE, pasid, iova, &word, sizeof(word), &dma);
+	machine_dma_str(got, sizeof(got), ret);
 	if (want < 0) {
-		snprintf(why, why_size, "wanted event %#lx, got %#x", -want, ret);
+		machine_dma_str(wanted, sizeof(wanted), -want);
+		snprintf(why, why_size, "want %s, got: %s", wanted, got);
 		return ret == -want;
 	}
-	snprintf(why, why_size, "wanted a write to %#lx, got %s %#x%s", want,
-		 ret < 0 ? "error" : "event", ret < 0 ? -ret : ret,
-		 !ret && *at != word ? " and a write to somewhere else" : "");
+	snprintf(why, why_size, "want a write to offset %#lx, got: %s%s", want, got,
+		 !ret && *at != word ? ", but somewhere else" : "");
 	if (ret || *at != word)
 		return false;
 	word = ++unique;
 	*at = word;
 	ret = sim_dma(dev, flags, pasid, iova, &back, sizeof(back), NULL);
-	snprintf(why, why_size, "wanted a read of %#lx, got event %#x, %#x instead of %#x", want,
-		 ret, back, word);
+	machine_dma_str(got, sizeof(got), ret);
+	snprintf(why, why_size, "want a read of offset %#lx, got: %s, %#x instead of %#x", want,
+		 got, back, word);
 	return !ret && back == word;
 }
 
@@ -394,7 +423,9 @@ static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int t
 		snprintf(__when, sizeof(__when), __VA_ARGS__);			\
 		EXPECT_TRUE(__good)						\
 		{								\
-			TH_LOG("%s: %s", __when, __why);			\
+			TH_LOG("%s: DMA of SMMU %u's endpoint %u to %#llx: %s",	\
+			       __when, (_dev)->smmu->cfg.out_id,		\
+			       (_dev)->endpoint, (__u64)(_iova), __why);	\
 		}								\
 	} while (0)
 

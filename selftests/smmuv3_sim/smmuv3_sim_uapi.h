@@ -32,12 +32,17 @@
  * @SMMUV3_SIM_EP_PASID: it has a PASID capability, 16 bits wide
  * @SMMUV3_SIM_EP_PRI: it has a PRI capability
  * @SMMUV3_SIM_EP_NO_CANWBS: firmware does not promise that its writes are coherent
+ * @SMMUV3_SIM_EP_TWO_STREAMS: firmware gives it the next StreamID as well, as that
+ *	of an alias; it does not use it
+ * @SMMUV3_SIM_EP_STREAM_TWICE: firmware names its StreamID twice
  */
 enum smmuv3_sim_endpoint_flags {
 	SMMUV3_SIM_EP_ATS = 1 << 0,
 	SMMUV3_SIM_EP_PASID = 1 << 1,
 	SMMUV3_SIM_EP_PRI = 1 << 2,
 	SMMUV3_SIM_EP_NO_CANWBS = 1 << 3,
+	SMMUV3_SIM_EP_TWO_STREAMS = 1 << 4,
+	SMMUV3_SIM_EP_STREAM_TWICE = 1 << 5,
 };
 
 /**

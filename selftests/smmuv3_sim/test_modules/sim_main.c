@@ -225,7 +225,8 @@ static long sim_ioctl_create(struct smmuv3_sim_create *create)
 {
 	unsigned int i, id, eps = create->nr_endpoints;
 	const u32 flags = SMMUV3_SIM_EP_ATS | SMMUV3_SIM_EP_PASID | SMMUV3_SIM_EP_PRI |
-			  SMMUV3_SIM_EP_NO_CANWBS;
+			  SMMUV3_SIM_EP_NO_CANWBS | SMMUV3_SIM_EP_TWO_STREAMS |
+			  SMMUV3_SIM_EP_STREAM_TWICE;
 	struct sim_instance *inst;
 
 	if (create->reserved || create->flags & ~SMMUV3_SIM_NOT_COHERENT)

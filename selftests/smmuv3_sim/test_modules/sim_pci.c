@@ -187,11 +187,13 @@ static struct pci_ops sim_pci_ops = {
  */
 static int sim_bus_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
+	const u32 two = SMMUV3_SIM_EP_TWO_STREAMS | SMMUV3_SIM_EP_STREAM_TWICE;
 	struct device *dev = data;
 	struct pci_dev *pdev = to_pci_dev(dev);
 	struct sim_endpoint *ep;
 	struct iommu_fwspec *fwspec;
 	struct irq_domain *msi;
+	u32 sids[2];
 	int ret;
 
 	if (action != BUS_NOTIFY_ADD_DEVICE || pdev->bus->ops != &sim_pci_ops)
@@ -213,11 +215,13 @@ static int sim_bus_notify(struct notifier_block *nb, unsigned long action, void 
 	 * It expects iommu_probe_device_lock, which modules cannot take. Nobody else
 	 * can know of the device yet, so nothing is missing but the assertion.
 	 */
+	sids[0] = ep->sid;
+	sids[1] = ep->sid + !!(ep->flags & SMMUV3_SIM_EP_TWO_STREAMS);
 	lockdep_off();
 	ret = iommu_fwspec_init(dev, ep->inst->fwnode);
 	lockdep_on();
 	if (!ret)
-		ret = iommu_fwspec_add_ids(dev, &ep->sid, 1);
+		ret = iommu_fwspec_add_ids(dev, sids, ep->flags & two ? 2 : 1);
 	if (ret) {
 		dev_err(dev, "smmuv3_sim: no fwspec: %d\n", ret);
 		return NOTIFY_OK;
