@@ -21,9 +21,11 @@ function problem(text,	i) {
 			p_used[i] = 1
 			print "as expected: " text
 			if (said == "") said = p_reason[i] " [" text "]"
+			quoting = 0
 			return
 		}
 	problems[++nproblems] = text
+	quoting = 1
 }
 
 # What a failed case says, without the harness: one line each, the first four.
@@ -155,6 +157,12 @@ FILENAME ~ /\/expectations$/ {
 	next
 }
 
+# What the kernel said about it follows after four blanks.
+FILENAME ~ /\/problems$/ && /^    / {
+	if (quoting) quote[nproblems] = quote[nproblems] "\n" $0
+	next
+}
+
 FILENAME ~ /\/problems$/ { problem($0); next }
 
 # ---- KTAP. The kselftest runner puts "# " before what a program prints; KUnit
@@ -237,7 +245,7 @@ END {
 	print "<testsuite name=\"run\">" > junit
 	for (i = 1; i <= nproblems; i++)
 		printf "<testcase classname=\"run\" name=\"problem %d\"><failure message=\"%s\"/></testcase>\n", \
-			i, xml(problems[i]) > junit
+			i, xml(problems[i] quote[i]) > junit
 	print "</testsuite>\n</testsuites>" > junit
 
 	for (k = 1; k <= 2; k++) {
@@ -256,7 +264,7 @@ END {
 		printf "  and %d more, which the bug breaks as well (junit.xml names them)\n", others
 	for (i = 1; i <= nproblems; i++) {
 		if (i == 1) print "\nPROBLEMS:"
-		print "  " problems[i]
+		print "  " problems[i] quote[i]
 	}
 	bad = nproblems || totalw
 	verdict = bad ? "FAIL" : "PASS"

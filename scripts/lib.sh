@@ -123,12 +123,22 @@ if [ -n "${NOSTALE_IN_ROOT-}" ]; then
 	trap 'exit 143' TERM
 fi
 
+# The files of a kernel configuration in the order in which they are laid over
+# allnoconfig: its line "# base: NAME" says what it extends, if not only common.
+config_fragments()	# NAME
+{
+	local file=$top/kernel/configs/$1.config base
+	base=$(sed -n 's/^# base: //p' "$file")
+	[ "$1" = common ] || config_fragments "${base:-common}"
+	echo "$file"
+}
+
 # Options of make for a driver in DIR: vmlinux was configured for base and does
 # not know the symbols that the series adds. The checks of the invalidation
 # arrays belong to the tests, not to what is measured.
 driver_options()	# DIR
 {
-	[ "${CONFIG:-test}" = test ] || return 0
+	config_fragments "${CONFIG:-test}" | grep -q '/test\.config$' || return 0
 	! grep -q ARM_SMMU_V3_DEBUG_INVS "$1/Makefile" ||
 		printf '%s\n' CONFIG_ARM_SMMU_V3_DEBUG_INVS=y \
 			KCFLAGS=-DCONFIG_ARM_SMMU_V3_DEBUG_INVS=1

@@ -295,10 +295,10 @@ static void vm_unmap(struct __test_metadata *_metadata, struct vm *self, int pag
 }
 
 /**
- * vm_dma() - Let a device write and find out what came of it
+ * vm_where() - Find out what came of a write of DMA_PATTERN
  * @vm: the VM
- * @seat: the device
- * @iova: address of a page; the write is VM_DMA_OFFSET into it
+ * @ret: not 0: the device saw a fault
+ * @reports_faults: the device sees every fault
  *
  * Afterwards the numbered pages are all zero again.
  *
@@ -307,18 +307,17 @@ static void vm_unmap(struct __test_metadata *_metadata, struct vm *self, int pag
  * tell, saw a fault; DMA_LOST if no byte changed but the device saw no fault;
  * DMA_TORN for anything else.
  */
-static int vm_dma(struct vm *vm, struct seat *seat, u64 iova)
+static int vm_where(struct vm *vm, int ret, bool reports_faults)
 {
 	static const char zero[GUEST_PAGE_SIZE];
 	u32 expected[GUEST_PAGE_SIZE / sizeof(u32)] = {};
 	int result = DMA_LOST;
-	int page, ret;
+	int page;
 	size_t i;
 
 	for (i = 0; i < DMA_WRITE_SIZE / sizeof(u32); i++)
 		expected[VM_DMA_OFFSET / sizeof(u32) + i] = htole32(DMA_PATTERN);
 
-	ret = dma_device_write(seat->dev, iova + VM_DMA_OFFSET);
 	for (page = 0; page < vm->nr_pages; page++) {
 		if (!memcmp(vm_page(vm, page), zero, GUEST_PAGE_SIZE))
 			continue;
@@ -329,9 +328,24 @@ static int vm_dma(struct vm *vm, struct seat *seat, u64 iova)
 			result = DMA_TORN;
 		memset(vm_page(vm, page), 0, GUEST_PAGE_SIZE);
 	}
-	if (result == DMA_LOST && (ret || !dma_device_reports_faults(seat->dev)))
+	if (result == DMA_LOST && (ret || !reports_faults))
 		result = DMA_FAULT;
 	return result;
+}
+
+/**
+ * vm_dma() - Let a device write and find out what came of it
+ * @vm: the VM
+ * @seat: the device
+ * @iova: address of a page; the write is VM_DMA_OFFSET into it
+ *
+ * Return: as vm_where() says.
+ */
+static int vm_dma(struct vm *vm, struct seat *seat, u64 iova)
+{
+	int ret = dma_device_write(seat->dev, iova + VM_DMA_OFFSET);
+
+	return vm_where(vm, ret, dma_device_reports_faults(seat->dev));
 }
 
 static const char *vm_dma_str(char *buf, size_t size, int result)

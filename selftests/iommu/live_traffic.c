@@ -26,8 +26,10 @@
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 
+#include "../kselftest.h"
 #include "live_traffic.h"
 #include "pci_guard.h"
+#include "seeded.h"
 
 /* RFC 5737 TEST-NET-1: never routed */
 #define LIVE_ADDRESS		"192.0.2.%u"
@@ -223,14 +225,6 @@ static int nic_wait_carrier(struct live_traffic *live, struct live_nic *nic)
 	return 0;
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
 static void flow_fail(struct live_flow *flow, const char *what, size_t at, size_t length)
 {
 	snprintf(flow->error, sizeof(flow->error), "%s, %s %lu (%zu bytes): %s at byte %zu",
@@ -243,14 +237,14 @@ static void *flow_main(void *arg)
 {
 	static _Thread_local uint64_t sent[LIVE_CHUNK / 8], got[LIVE_CHUNK / 8];
 	struct live_flow *flow = arg;
-	uint64_t random = flow->seed;
+	struct seeded random = seeded_init(flow->seed, flow - flow->traffic->flow, 0);
 	size_t length, i;
 	ssize_t ret;
 
 	while (!flow->traffic->stop) {
-		length = flow->stream ? LIVE_CHUNK : 1 + next_random(&random) % LIVE_DATAGRAM;
+		length = flow->stream ? LIVE_CHUNK : 1 + seeded_below(&random, LIVE_DATAGRAM);
 		for (i = 0; i <= (length - 1) / 8; i++)
-			sent[i] = next_random(&random);
+			sent[i] = seeded_next(&random);
 		ret = send(flow->tx, sent, length, MSG_NOSIGNAL);
 		if (ret != (ssize_t)length) {
 			flow_fail(flow, "not sent", ret < 0 ? 0 : ret, length);
@@ -321,8 +315,7 @@ static int flow_start(struct live_traffic *live, unsigned int nr, uint64_t seed)
 	flow->traffic = live;
 	flow->name = name[nr];
 	flow->stream = nr % 2;
-	/* xorshift has no way out of 0 */
-	flow->seed = seed + nr ?: 1;
+	flow->seed = seed;
 	flow->tx = flow_socket(live, nr / 2, flow->stream ? SOCK_STREAM : SOCK_DGRAM,
 			       LIVE_PORT + nr, &from);
 	flow->rx = flow_socket(live, !(nr / 2), flow->stream ? SOCK_STREAM : SOCK_DGRAM,

@@ -6,6 +6,7 @@
 #define __SELFTEST_LIVE_TRAFFIC_UTILS
 
 #include "live_traffic.h"
+#include "seeded.h"
 
 /**
  * live_traffic_init() - live_traffic_start() in the set-up of a fixture
@@ -13,17 +14,16 @@
  * @live: to be filled
  * @bdf: the NICs
  *
- * Skips if something is missing, ends the test if something fails. $LIVE_TRAFFIC_SEED
- * changes the data.
+ * Skips if something is missing, ends the test if something fails. $SEED changes the
+ * data.
  */
 static void live_traffic_init(struct __test_metadata *_metadata, struct live_traffic *live,
 			      const char * const bdf[LIVE_NICS])
 {
-	const char *text = getenv("LIVE_TRAFFIC_SEED");
-	unsigned long seed = text ? strtoul(text, NULL, 0) : 1;
+	__u64 seed = seeded_setting("SEED", 1);
 	int ret;
 
-	TH_LOG("info: LIVE_TRAFFIC_SEED=%lu", seed);
+	ksft_print_msg("SEED=%llu\n", (unsigned long long)seed);
 	ret = live_traffic_start(live, bdf, seed);
 	if (ret && live->skip)
 		SKIP(return, "%s", live->error);

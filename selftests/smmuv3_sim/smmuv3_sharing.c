@@ -4,12 +4,11 @@
  * simulated hardware: one page table for all of them, and no cache that keeps what
  * was taken back.
  */
-#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "smmuv3_sim_machine.h"
+#include "smmuv3_sim_load.h"
 
 #define IOVA		0x100000000ULL
 #define ATS		SMMUV3_SIM_DMA_ATS
@@ -43,8 +42,6 @@ FIXTURE_VARIANT(shared)
 		int smmu;
 	} dev[MACHINE_DEVS];
 };
-
-#define PARENT	IOMMU_HWPT_ALLOC_NEST_PARENT
 
 FIXTURE_VARIANT_ADD(shared, one_stage_1)
 {
@@ -91,23 +88,6 @@ FIXTURE_VARIANT_ADD(shared, three_mixed)
 	.flags = PARENT,
 	.dev = { { NESTED, 0 }, { DIRECT, 1 }, { NESTED, 2 }, { NESTED, 0 } },
 };
-
-/* The second has small ids and no ranges, the third a bigger address size */
-static struct smmuv3_sim_create features(int smmu)
-{
-	struct smmuv3_sim_create cfg = sim_default();
-
-	cfg.nr_endpoints = 2;
-	cfg.ep_flags[1] = cfg.ep_flags[0];
-	if (smmu == 1) {
-		cfg.idr0 &= ~(SIM_IDR0_ASID16 | SIM_IDR0_VMID16 | SIM_IDR0_MSI);
-		cfg.idr1 = SIM_IDR1(7, 6, 6, 6, 10);
-		cfg.idr3 &= ~SIM_IDR3_RIL;
-	}
-	if (smmu == 2)
-		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS48;
-	return cfg;
-}
 
 FIXTURE_SETUP(shared)
 {
@@ -244,18 +224,6 @@ FIXTURE_SETUP(machine)
 FIXTURE_TEARDOWN(machine)
 {
 	machine_exit(_metadata, &self->m);
-}
-
-static void add_two(struct __test_metadata *_metadata, struct machine *m)
-{
-	struct smmuv3_sim_create cfg;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		cfg = features(i);
-		machine_add(_metadata, m, i, &cfg);
-		machine_open(_metadata, m, i, i, 0);
-	}
 }
 
 /* One S1 domain on a PASID here and on another one there */
@@ -668,102 +636,11 @@ TEST_F(machine, big_unmap_without_ranges)
 	EXPECT_CLEAN(m, "unmapped");
 }
 
-/* Unmap and map again and again while somebody comes and goes */
-struct churn {
-	struct machine *m;
-	pthread_t thread;
-	volatile bool stop;
-	long rounds;
-	int ret;
-};
-
-static void *churn(void *arg)
-{
-	struct churn *c = arg;
-
-	while (!c->stop && !c->ret) {
-		c->ret = machine_map(c->m, IOVA, 0, PAGE, RW);
-		if (!c->ret)
-			c->ret = machine_unmap(c->m, IOVA, PAGE);
-		c->rounds++;
-	}
-	return NULL;
-}
-
-/* Two SMMUs on one S2 parent, for churn_start() */
-static __u32 churn_prepare(struct __test_metadata *_metadata, struct machine *m)
-{
-	__u32 hwpt;
-
-	add_two(_metadata, m);
-	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
-	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
-	ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
-	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
-	return hwpt;
-}
-
-static void churn_start(struct __test_metadata *_metadata, struct churn *c)
-{
-	ASSERT_EQ(0, pthread_create(&c->thread, NULL, churn, c));
-}
-
-static void churn_stop(struct __test_metadata *_metadata, struct churn *c)
-{
-	c->stop = true;
-	pthread_join(c->thread, NULL);
-	EXPECT_EQ(0, c->ret);
-	TH_LOG("info: %ld unmaps", c->rounds);
-}
-
-/* One SMMU of a shared domain is unplugged, the others are in the middle of it */
-TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 120)
-{
-	struct machine *m = &self->m;
-	struct churn c = { .m = m };
-	__u32 hwpt = churn_prepare(_metadata, m);
-	int round;
-
-	churn_start(_metadata, &c);
-	for (round = 0; round < 20; round++) {
-		struct smmuv3_sim_create cfg = features(1);
-
-		if (round) {
-			machine_add(_metadata, m, 1, &cfg);
-			machine_open(_metadata, m, 1, 1, 0);
-			EXPECT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
-		}
-		__EXPECT_DMA(m, &m->dev[1], ATS, SIM_NO_PASID, GUEST_IPA, BLOCK, "round %d", round);
-		sim_vfio_close(&m->dev[1]);
-		EXPECT_EQ(0, sim_remove(&m->smmu[1], 0));
-	}
-	churn_stop(_metadata, &c);
-	EXPECT_DMA(m, &m->dev[0], GUEST_IPA, BLOCK, "the other SMMU");
-	EXPECT_DMA(m, &m->dev[0], IOVA, -F_TRANSLATION, "the other SMMU");
-	EXPECT_CLEAN(m, "at the end");
-}
-
-struct removal {
-	struct sim_smmu *smmu;
-	volatile bool done;
-	int ret;
-};
-
-static void *removal(void *arg)
-{
-	struct removal *r = arg;
-
-	r->ret = sim_remove(r->smmu, 0);
-	r->done = true;
-	return NULL;
-}
-
 /* User space may keep a vSMMU without a device; the SMMU has to wait for it */
 TEST_F(machine, unplug_waits_for_vsmmu)
 {
 	struct machine *m = &self->m;
 	struct removal r = { .smmu = &m->smmu[1] };
-	pthread_t thread;
 	struct guest g;
 	__u32 hwpt;
 
@@ -773,15 +650,14 @@ TEST_F(machine, unplug_waits_for_vsmmu)
 	ASSERT_EQ(0, guest_init(&g, m, &m->dev[1], hwpt));
 	ASSERT_EQ(0, _test_ioctl_destroy(m->iommufd, g.vdev));
 	sim_vfio_close(&m->dev[1]);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, removal, &r));
+	removal_start(_metadata, &r);
 	usleep(500000);
 	EXPECT_FALSE(r.done)
 	{
 		TH_LOG("the SMMU is removed in spite of its vSMMU");
 	}
 	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.viommu));
-	pthread_join(thread, NULL);
-	EXPECT_EQ(0, r.ret);
+	removal_wait(_metadata, &r);
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the other SMMU");
 	EXPECT_CLEAN(m, "removed");
@@ -800,7 +676,7 @@ TEST_F(machine, unmap_waits_for_the_slowest)
 			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, BLOCK, "SMMU %d is slow", slow);
 		ASSERT_EQ(0, machine_unmap(m, GUEST_IPA, PAGE));
 		for (i = 0; i < 2; i++)
-			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "SMMU %d is slow", slow);
+			EXPECT_DMA(m, &m->dev[i], GUEST_IPA, -F_TRANSLATION, "%d is slow", slow);
 		EXPECT_CLEAN(m, "SMMU %d is slow", slow);
 		ASSERT_EQ(0, sim_set(&m->smmu[slow], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
 		ASSERT_EQ(0, machine_map(m, GUEST_IPA, BLOCK, PAGE, RW));
@@ -811,7 +687,7 @@ TEST_F(machine, unmap_waits_for_the_slowest)
 TEST_F_TIMEOUT(machine, detach_while_invalidating, 120)
 {
 	struct machine *m = &self->m;
-	struct churn c = { .m = m };
+	struct churn c = { .m = m, .iova = IOVA };
 	__u32 hwpt = churn_prepare(_metadata, m);
 	int round;
 

@@ -450,6 +450,35 @@ TEST_F(one, rule_reuse)
 	EXPECT_EQ(1, violations(m, SMMUV3_SIM_RULE_REUSE, NULL));
 }
 
+#define CD_0_ASID	(0xffffULL << 48)
+
+/* The driver has no such bug, so change the ASID of one CD to that of the other */
+TEST_F(sim, rule_shared)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	__u64 cd[2];
+	__u32 hwpt;
+	int i;
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0];
+	machine_add(_metadata, m, 0, &cfg);
+	for (i = 0; i < 2; i++) {
+		machine_open(_metadata, m, i, 0, i);
+		ASSERT_EQ(0, machine_hwpt(m, &m->dev[i], 0, &hwpt));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], SIM_NO_PASID, hwpt));
+		ASSERT_EQ(0, sim_poke(&m->dev[i], SMMUV3_SIM_POKE_CD, 0, 0, 0, 0, &cd[i]));
+	}
+	EXPECT_NE(cd[0] & CD_0_ASID, cd[1] & CD_0_ASID);
+	EXPECT_CLEAN(m, "each has its own");
+	ASSERT_EQ(0, sim_poke(&m->dev[1], SMMUV3_SIM_POKE_CD, 0, 0, CD_0_ASID, cd[0], NULL));
+	EXPECT_EQ(0, sim_audit(m->sim, NULL, NULL));
+	EXPECT_EQ(1, violations(m, SMMUV3_SIM_RULE_SHARED, NULL));
+	ASSERT_EQ(0, sim_poke(&m->dev[1], SMMUV3_SIM_POKE_CD, 0, 0, CD_0_ASID, cd[1], NULL));
+	EXPECT_CLEAN(m, "as before");
+}
+
 TEST_F(one, rule_encoding)
 {
 	static const struct {
@@ -1190,6 +1219,239 @@ TEST_F(one, lost_nh_all)
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the combined entry is still there");
 }
 
+/* Tables of stage 2 in the granules that the kernel here does not make */
+FIXTURE(s2_granule)
+{
+	struct machine m;
+};
+
+FIXTURE_VARIANT(s2_granule)
+{
+	unsigned int tg;
+	__u64 tg_field;
+	unsigned int ia;
+};
+
+FIXTURE_VARIANT_ADD(s2_granule, granule_16k)
+{
+	.tg = 14,
+	.tg_field = 2,
+	.ia = 36,
+};
+
+FIXTURE_VARIANT_ADD(s2_granule, granule_64k)
+{
+	.tg = 16,
+	.tg_field = 1,
+	.ia = 40,
+};
+
+FIXTURE_SETUP(s2_granule)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+
+	machine_init(_metadata, &self->m);
+	machine_add(_metadata, &self->m, 0, &cfg);
+	machine_open(_metadata, &self->m, 0, 0, 0);
+}
+
+FIXTURE_TEARDOWN(s2_granule)
+{
+	machine_exit(_metadata, &self->m);
+}
+
+#define STE_2_S2VMID	0xffffULL
+/* T0SZ, SL0, TG */
+#define STE_2_S2WALK	(0xffULL << 32 | 3ULL << 46)
+#define STE_3_S2TTB	0xffffffffffff0ULL
+#define S2_RO		(BIT_ULL(0) | BIT_ULL(6) | BIT_ULL(10))
+#define S2_RW		(S2_RO | BIT_ULL(7))
+
+/* Tell the SMMU that the STE is another one, with everything that hangs on it */
+static void new_ste(struct __test_metadata *_metadata, struct machine *m, __u64 vmid)
+{
+	EXPECT_EQ(0, raw(m, CMD_CFGI_STE | CMD_0_SID((__u64)m->smmu[0].cfg.out_sid[0]), 1));
+	EXPECT_EQ(0, raw(m, CMD_TLBI_S12_VMALL | CMD_0_VMID(vmid), 0));
+	EXPECT_EQ(0, raw(m, CMD_SYNC, 0));
+}
+
+TEST_F(s2_granule, walks)
+{
+	struct machine *m = &self->m;
+	struct sim_dev *dev = &m->dev[0];
+	const unsigned int shift = 2 * variant->tg - 3;
+	const size_t unit = 1UL << variant->tg, last = G_TABLES + (64UL << 10);
+	const __u64 block = 1ULL << shift, iova = 8 * block;
+	__u64 *l2 = (__u64 *)(m->mem + G_TABLES), *l3 = (__u64 *)(m->mem + last);
+	struct smmuv3_sim_dma dma;
+	__u64 pa, old[2], vmid;
+	__u32 hwpt, word = 1;
+
+	ASSERT_EQ(0, machine_hwpt(m, dev, IOMMU_HWPT_ALLOC_NEST_PARENT, &hwpt));
+	ASSERT_EQ(0, sim_vfio_attach(dev, SIM_NO_PASID, hwpt));
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, BLOCK, RW));
+	ASSERT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, IOVA, &word, 4, &dma));
+	pa = dma.out_pa;
+
+	/* Two levels: pages under entry 8, a block in entry 9 */
+	l2[8] = (pa + last) | G_VALID | G_TABLE;
+	l3[1] = (pa + 2 * unit) | S2_RW | G_PAGE;
+	l3[2] = (pa + 3 * unit) | S2_RO | G_PAGE;
+	l3[3] = (pa + unit) | (S2_RW & ~G_AF) | G_PAGE;
+	l2[9] = (pa & ~(block - 1)) | S2_RW;
+	ASSERT_EQ(0, sim_poke(dev, 0, 0, 2, STE_2_S2WALK,
+			      (64ULL - variant->ia) << 32 | 1ULL << 38 | variant->tg_field << 46,
+			      &old[0]));
+	ASSERT_EQ(0, sim_poke(dev, 0, 0, 3, STE_3_S2TTB, pa + G_TABLES, &old[1]));
+	vmid = old[0] & STE_2_S2VMID;
+	new_ste(_metadata, m, vmid);
+
+	EXPECT_DMA(m, dev, iova + unit + 8, 2 * unit + 8, "page");
+	EXPECT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, iova + unit, &word, 4, &dma));
+	EXPECT_EQ(unit, dma.out_size);
+	EXPECT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, iova + 2 * unit, &word, 4, NULL));
+	EXPECT_DMA(m, dev, iova + 2 * unit, -F_PERMISSION, "read only");
+	EXPECT_DMA(m, dev, iova + 3 * unit, -F_ACCESS, "access flag");
+	EXPECT_DMA(m, dev, iova + 4 * unit, -F_TRANSLATION, "not mapped");
+	EXPECT_DMA(m, dev, iova + 2 * block, -F_TRANSLATION, "not mapped at level 2");
+	EXPECT_DMA(m, dev, 1ULL << variant->ia, -F_TRANSLATION, "beyond the input address size");
+	EXPECT_DMA(m, dev, iova + block + (pa & (block - 1)) + 16, 16, "block");
+	EXPECT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, iova + block + (pa & (block - 1)), &word, 4,
+			     &dma));
+	EXPECT_EQ(block, dma.out_size);
+	EXPECT_CLEAN(m, "mapped");
+
+	/* An entry goes, and stays in use until the command */
+	l3[1] = 0;
+	EXPECT_DMA(m, dev, iova + unit, 2 * unit, "no command yet");
+	EXPECT_STALE(m, SMMUV3_SIM_CACHE_S2, SMMUV3_SIM_WHY_UNMAPPED, CMD_TLBI_S2_IPA);
+	EXPECT_EQ(0, raw(m, CMD_TLBI_S2_IPA | CMD_0_VMID(vmid), iova + unit));
+	EXPECT_EQ(0, raw(m, CMD_SYNC, 0));
+	EXPECT_DMA(m, dev, iova + unit, -F_TRANSLATION, "invalidated");
+	EXPECT_CLEAN(m, "invalidated");
+
+	ASSERT_EQ(0, sim_poke(dev, 0, 0, 2, STE_2_S2WALK, old[0], NULL));
+	ASSERT_EQ(0, sim_poke(dev, 0, 0, 3, STE_3_S2TTB, old[1], NULL));
+	new_ste(_metadata, m, vmid);
+	EXPECT_DMA(m, dev, IOVA, 0, "the kernel's tables again");
+	EXPECT_CLEAN(m, "the kernel's tables again");
+}
+
+/* Access flag and dirty state: what hardware sets, if it can and is told to */
+FIXTURE(httu)
+{
+	struct machine m;
+};
+
+FIXTURE_VARIANT(httu)
+{
+	__u32 idr0;
+	int want_access;
+	int want_dirty;
+};
+
+FIXTURE_VARIANT_ADD(httu, none)
+{
+	.want_access = F_ACCESS,
+	.want_dirty = F_PERMISSION,
+};
+
+FIXTURE_VARIANT_ADD(httu, access_flag)
+{
+	.idr0 = SIM_IDR0_HTTU_AF,
+	.want_dirty = F_PERMISSION,
+};
+
+FIXTURE_VARIANT_ADD(httu, dirty_state)
+{
+	.idr0 = SIM_IDR0_HTTU_DIRTY,
+};
+
+FIXTURE_SETUP(httu)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+
+	machine_init(_metadata, &self->m);
+	cfg.idr0 = (cfg.idr0 & ~(SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY)) | variant->idr0;
+	machine_add(_metadata, &self->m, 0, &cfg);
+	machine_open(_metadata, &self->m, 0, 0, 0);
+}
+
+FIXTURE_TEARDOWN(httu)
+{
+	machine_exit(_metadata, &self->m);
+}
+
+#define G_DBM		BIT_ULL(51)
+#define CD_0_HD		BIT_ULL(42)
+#define CD_0_HA		BIT_ULL(43)
+
+TEST_F(httu, of_a_guest)
+{
+	struct machine *m = &self->m;
+	struct sim_dev *dev = &m->dev[0];
+	size_t next = G_TABLES + PAGE;
+	__u64 *old, *clean;
+	struct guest g;
+	__u32 word = 1;
+
+	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, BLOCK, RW));
+	ASSERT_EQ(0, guest_init(&g, m, dev, 0));
+	old = g_entry(m, 12, 39, &next, G_TABLES, IOVA, 3);
+	clean = g_entry(m, 12, 39, &next, G_TABLES, IOVA + PAGE, 3);
+	*old = GUEST_IPA | (G_OK & ~G_AF) | G_PAGE;
+	*clean = (GUEST_IPA + PAGE) | G_OK | G_PAGE | G_RO | G_DBM;
+	g_write_cd(m, G_CD, G_TABLES, 0, 39, 7);
+	*(__u64 *)(m->mem + G_CD) |= CD_0_HA | CD_0_HD;
+	ASSERT_EQ(0, guest_attach(&g, guest_vste_s1(GUEST_IPA + G_CD)));
+
+	EXPECT_EQ(variant->want_access, sim_dma(dev, 0, SIM_NO_PASID, IOVA, &word, 4, NULL));
+	EXPECT_EQ(variant->want_access ? 0 : G_AF, *old & G_AF);
+	/* A read does not make it dirty, and leaves a clean entry in the TLB */
+	EXPECT_EQ(0, sim_dma(dev, 0, SIM_NO_PASID, IOVA + PAGE, &word, 4, NULL));
+	EXPECT_EQ(G_RO, *clean & G_RO);
+	EXPECT_EQ(variant->want_dirty, sim_dma(dev, SMMUV3_SIM_DMA_WRITE, SIM_NO_PASID, IOVA + PAGE,
+					       &word, 4, NULL));
+	EXPECT_EQ(variant->want_dirty ? G_RO : 0, *clean & G_RO);
+	EXPECT_CLEAN(m, "used");
+}
+
+/* The kernel's own, as a migration uses it */
+TEST_F(httu, dirty_tracking)
+{
+	struct machine *m = &self->m;
+	struct sim_dev *dev = &m->dev[0];
+	__u64 bitmap[1];
+	__u32 hwpt;
+	int ret, i;
+
+	ret = machine_hwpt(m, dev, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt);
+	if (variant->want_dirty) {
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(EOPNOTSUPP, errno);
+		return;
+	}
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, sim_vfio_attach(dev, SIM_NO_PASID, hwpt));
+	ASSERT_EQ(0, machine_map(m, IOVA, PAGE, 64 * PAGE, RW));
+	ASSERT_EQ(0, _test_cmd_set_dirty_tracking(m->iommufd, hwpt, true));
+	for (i = 0; i < 2; i++) {
+		bitmap[0] = 0;
+		ASSERT_EQ(0, _test_cmd_get_dirty_bitmap(m->iommufd, hwpt, 64 * PAGE, IOVA, PAGE,
+							bitmap, 0));
+		EXPECT_EQ(0, bitmap[0]);
+		EXPECT_DMA(m, dev, IOVA + 5 * PAGE, 6 * PAGE, "written");
+		EXPECT_DMA(m, dev, IOVA + 63 * PAGE, 64 * PAGE, "written");
+		/* Reads it and makes the pages clean again, in the TLB as well */
+		ASSERT_EQ(0, _test_cmd_get_dirty_bitmap(m->iommufd, hwpt, 64 * PAGE, IOVA, PAGE,
+							bitmap, 0));
+		EXPECT_EQ(1ULL << 63 | 1ULL << 5, bitmap[0]);
+		EXPECT_CLEAN(m, "clean again");
+	}
+	ASSERT_EQ(0, _test_cmd_set_dirty_tracking(m->iommufd, hwpt, false));
+	EXPECT_CLEAN(m, "tracking is off");
+}
+
 /* PASIDs */
 TEST_F(one, pasid)
 {
@@ -1272,16 +1534,38 @@ TEST_F(one, guest_substreams)
 	EXPECT_EQ(0, guest_detach(&g));
 }
 
-/* How fast it is; only told, it depends on the host */
-TEST_F(one, speed)
+/* Nanoseconds of one DMA of a page, in the best of a hundred times twenty */
+static __u64 dma_ns(struct __test_metadata *_metadata, struct sim_dev *dev, bool by_registers)
+{
+	__u64 start = 0, took, best = ~0ULL;
+	__u8 buf[PAGE];
+	int i, ret = 0;
+
+	for (i = 0; i < 2000; i++) {
+		if (i % 20 == 0)
+			start = now_us();
+		ret |= by_registers ? sim_exerciser_dma(dev, 0, 0, IOVA, buf, sizeof(buf)) :
+				      sim_dma(dev, 0, SIM_NO_PASID, IOVA, buf, sizeof(buf), NULL);
+		took = now_us() - start;
+		if (i % 20 == 19 && took < best)
+			best = took;
+	}
+	EXPECT_EQ(0, ret);
+	return best * 1000 / 20;
+}
+
+/*
+ * How fast it is. The limits are far off, for a host that is busy with something
+ * else.
+ */
+TEST_F_TIMEOUT(one, speed, 120)
 {
 	struct machine *m = &self->m;
 	size_t next = G_TABLES + PAGE;
 	struct iommu_hwpt_arm_smmuv3 vste = guest_vste_s1(GUEST_IPA + G_CD);
-	const int rounds = 1000, pages = 2000;
+	const int pages = 2000;
 	struct guest g;
-	__u64 start;
-	__u8 buf[PAGE];
+	__u64 took, start;
 	__u32 checked, word;
 	int i;
 
@@ -1294,14 +1578,11 @@ TEST_F(one, speed)
 	g_write_cd(m, G_CD, G_TABLES, 0, 39, 7);
 	vste.ste[1] |= htole64(VSTE_1_EATS(1));
 	ASSERT_EQ(0, guest_attach(&g, vste));
-	start = now_us();
-	for (i = 0; i < rounds; i++)
-		EXPECT_EQ(0, sim_dma(&m->dev[0], 0, SIM_NO_PASID, IOVA, buf, sizeof(buf), NULL));
-	TH_LOG("info: nested 4K DMA by ioctl: %llu ns", (now_us() - start) * 1000 / rounds);
-	start = now_us();
-	for (i = 0; i < rounds; i++)
-		EXPECT_EQ(0, sim_exerciser_dma(&m->dev[0], 0, 0, IOVA, buf, sizeof(buf)));
-	TH_LOG("info: nested 4K DMA by registers: %llu ns", (now_us() - start) * 1000 / rounds);
+	for (i = 0; i < 2; i++) {
+		took = dma_ns(_metadata, &m->dev[0], i);
+		TH_LOG("info: nested 4K DMA by %s: %llu ns", i ? "registers" : "ioctl", took);
+		EXPECT_GT(1000000, took);
+	}
 	for (i = 0; i < pages; i++) {
 		EXPECT_EQ(0, sim_dma(&m->dev[0], 0, SIM_NO_PASID, IOVA + i * PAGE, &word, 4, NULL));
 		EXPECT_EQ(0, sim_dma(&m->dev[0], ATS, SIM_NO_PASID, IOVA + i * PAGE, &word, 4,
@@ -1309,7 +1590,9 @@ TEST_F(one, speed)
 	}
 	start = now_us();
 	EXPECT_EQ(0, sim_audit(m->sim, NULL, &checked));
-	TH_LOG("info: audit of %u entries: %llu us", checked, now_us() - start);
+	took = now_us() - start;
+	TH_LOG("info: audit of %u entries: %llu us", checked, took);
+	EXPECT_GT(10000000, took);
 }
 
 TEST_HARNESS_MAIN

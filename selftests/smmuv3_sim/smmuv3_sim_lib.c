@@ -234,6 +234,26 @@ int sim_raw(struct sim_smmu *smmu, __u64 cmd0, __u64 cmd1)
 	return raw.out_cerror;
 }
 
+int sim_poke(struct sim_dev *dev, __u32 flags, __u32 ssid, __u32 word, __u64 mask, __u64 value,
+	     __u64 *old)
+{
+	struct smmuv3_sim_poke poke = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+		.flags = flags,
+		.ssid = ssid,
+		.word = word,
+		.mask = mask,
+		.value = value,
+	};
+
+	if (ioctl(dev->smmu->fd, SMMUV3_SIM_POKE, &poke))
+		return -errno;
+	if (old)
+		*old = poke.out_old;
+	return 0;
+}
+
 int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats)
 {
 	*stats = (struct smmuv3_sim_stats){ .id = smmu->cfg.out_id };
@@ -383,7 +403,11 @@ static volatile void *map_bar(int vfio, unsigned int index, size_t size)
 	if (ioctl(vfio, VFIO_DEVICE_GET_REGION_INFO, &info) || info.size != size)
 		return NULL;
 	bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vfio, info.offset);
-	return bar == MAP_FAILED ? NULL : bar;
+	if (bar == MAP_FAILED)
+		return NULL;
+	/* A child would keep the device open */
+	madvise(bar, size, MADV_DONTFORK);
+	return (volatile void *)bar;
 }
 
 static int enable_memory(int vfio)
@@ -447,6 +471,17 @@ void sim_vfio_close(struct sim_dev *dev)
 	dev->vfio = -1;
 }
 
+/* Tell the oracle what it cannot see */
+static int tell(struct sim_dev *dev, unsigned long what)
+{
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+	};
+
+	return ioctl(dev->smmu->fd, what, &endpoint);
+}
+
 int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id)
 {
 	struct vfio_device_attach_iommufd_pt attach = {
@@ -457,6 +492,8 @@ int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id)
 	if (pasid != SIM_NO_PASID) {
 		attach.flags = VFIO_DEVICE_ATTACH_PASID;
 		attach.pasid = pasid;
+	} else if (tell(dev, SMMUV3_SIM_ATTACHING)) {
+		return -errno;
 	}
 	return sim_errno(ioctl(dev->vfio, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
 }
@@ -464,10 +501,6 @@ int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id)
 int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
-	struct smmuv3_sim_endpoint endpoint = {
-		.id = dev->smmu->cfg.out_id,
-		.endpoint = dev->endpoint,
-	};
 
 	if (pasid != SIM_NO_PASID) {
 		detach.flags = VFIO_DEVICE_DETACH_PASID;
@@ -477,7 +510,31 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 		return -errno;
 	if (pasid != SIM_NO_PASID)
 		return 0;
-	return sim_errno(ioctl(dev->smmu->fd, SMMUV3_SIM_DETACHED, &endpoint));
+	return sim_errno(tell(dev, SMMUV3_SIM_DETACHED));
+}
+
+int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)
+{
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+	};
+
+	if (ioctl(dev->smmu->fd, SMMUV3_SIM_SVA_BIND, &endpoint))
+		return -errno;
+	*pasid = endpoint.pasid;
+	return 0;
+}
+
+int sim_sva_unbind(struct sim_dev *dev, __u32 pasid)
+{
+	struct smmuv3_sim_endpoint endpoint = {
+		.id = dev->smmu->cfg.out_id,
+		.endpoint = dev->endpoint,
+		.pasid = pasid,
+	};
+
+	return sim_errno(ioctl(dev->smmu->fd, SMMUV3_SIM_SVA_UNBIND, &endpoint));
 }
 
 static volatile __u32 *reg32(struct sim_dev *dev, unsigned int offset)

@@ -204,6 +204,21 @@ int sim_log_read(int fd, __u64 from, struct smmuv3_sim_command *commands, __u32 
 int sim_raw(struct sim_smmu *smmu, __u64 cmd0, __u64 cmd1);
 
 /**
+ * sim_poke() - Change bits of an STE or CD in memory
+ * @dev: the endpoint
+ * @flags: enum smmuv3_sim_poke_flags
+ * @ssid: SubstreamID of the CD
+ * @word: number of the word
+ * @mask: which bits
+ * @value: to what
+ * @old: filled with the word as it was; may be NULL
+ *
+ * Return: 0 or -errno.
+ */
+int sim_poke(struct sim_dev *dev, __u32 flags, __u32 ssid, __u32 word, __u64 mask, __u64 value,
+	     __u64 *old);
+
+/**
  * sim_stats() - What an SMMU holds
  * @smmu: the SMMU
  * @stats: filled
@@ -246,7 +261,7 @@ int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim
 void sim_vfio_close(struct sim_dev *dev);
 
 /**
- * sim_vfio_attach() - Attach an endpoint
+ * sim_vfio_attach() - Tell the oracle, and attach an endpoint
  * @dev: the endpoint
  * @pasid: PASID or SIM_NO_PASID
  * @pt_id: IOAS or HWPT
@@ -263,6 +278,24 @@ int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id);
  * Return: 0 or -errno.
  */
 int sim_vfio_detach(struct sim_dev *dev, __u32 pasid);
+
+/**
+ * sim_sva_bind() - Give an endpoint the address space of the calling process
+ * @dev: the endpoint, not open
+ * @pasid: where it is from now on
+ *
+ * Return: 0 or -errno.
+ */
+int sim_sva_bind(struct sim_dev *dev, __u32 *pasid);
+
+/**
+ * sim_sva_unbind() - Take it away again
+ * @dev: the endpoint
+ * @pasid: from sim_sva_bind()
+ *
+ * Return: 0 or -errno.
+ */
+int sim_sva_unbind(struct sim_dev *dev, __u32 pasid);
 
 /**
  * sim_exerciser_dma() - DMA by the registers of the endpoint

@@ -30,7 +30,8 @@
  * @ioas: an IOAS in it
  * @smmu: SMMUs
  * @dev: open endpoints
- * @mem: MACHINE_MEM bytes of huge pages
+ * @memfd: memory
+ * @mem: MACHINE_MEM bytes of huge pages, all of @memfd
  */
 struct machine {
 	int sim;
@@ -38,6 +39,7 @@ struct machine {
 	__u32 ioas;
 	struct sim_smmu smmu[MACHINE_SMMUS];
 	struct sim_dev dev[MACHINE_DEVS];
+	int memfd;
 	__u8 *mem;
 };
 
@@ -66,8 +68,10 @@ static void machine_init(struct __test_metadata *_metadata, struct machine *m)
 	m->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, m->iommufd);
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &m->ioas));
-	m->mem = mmap(NULL, MACHINE_MEM, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	m->memfd = memfd_create("machine", MFD_CLOEXEC | MFD_HUGETLB);
+	ASSERT_LE(0, m->memfd);
+	ASSERT_EQ(0, ftruncate(m->memfd, MACHINE_MEM));
+	m->mem = mmap(NULL, MACHINE_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, m->memfd, 0);
 	ASSERT_NE(MAP_FAILED, (void *)m->mem);
 }
 
@@ -180,20 +184,26 @@ static void machine_dma_str(char *buf, size_t size, int ret)
 	}
 }
 
-/*
- * A DMA and where it has to go: @want is an offset in the memory, or -event for a
- * fault. Writes a word that nothing else has, reads it back by DMA.
- */
-static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
-			__u64 iova, long want, char *why, size_t why_size)
+/* A word that nothing else has */
+static __u32 machine_word(void)
 {
 	static __u32 unique = 0x51300000;
-	__u32 word = ++unique, back = 0, *at = (__u32 *)(m->mem + want);
-	struct smmuv3_sim_dma dma;
+
+	return ++unique;
+}
+
+/*
+ * A write by DMA and where it has to go: @want is an offset in the memory, or -event
+ * for a fault.
+ */
+static bool machine_write(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
+			  __u64 iova, long want, char *why, size_t why_size)
+{
+	__u32 word = machine_word(), *at = (__u32 *)(m->mem + want);
 	char got[32], wanted[32];
 	int ret;
 
-	ret = sim_dma(dev, flags | SMMUV3_SIM_DMA_WRITE, pasid, iova, &word, sizeof(word), &dma);
+	ret = sim_dma(dev, flags | SMMUV3_SIM_DMA_WRITE, pasid, iova, &word, sizeof(word), NULL);
 	machine_dma_str(got, sizeof(got), ret);
 	if (want < 0) {
 		machine_dma_str(wanted, sizeof(wanted), -want);
@@ -202,10 +212,22 @@ static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u
 	}
 	snprintf(why, why_size, "want a write to offset %#lx, got: %s%s", want, got,
 		 !ret && *at != word ? ", but somewhere else" : "");
-	if (ret || *at != word)
+	return !ret && *at == word;
+}
+
+/* The same, and a word is read back by DMA */
+static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
+			__u64 iova, long want, char *why, size_t why_size)
+{
+	__u32 word = machine_word(), back = 0;
+	char got[32];
+	int ret;
+
+	if (!machine_write(m, dev, flags, pasid, iova, want, why, why_size))
 		return false;
-	word = ++unique;
-	*at = word;
+	if (want < 0)
+		return true;
+	*(__u32 *)(m->mem + want) = word;
 	ret = sim_dma(dev, flags, pasid, iova, &back, sizeof(back), NULL);
 	machine_dma_str(got, sizeof(got), ret);
 	snprintf(why, why_size, "want a read of offset %#lx, got: %s, %#x instead of %#x", want,
@@ -464,5 +486,28 @@ static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int t
 			       __nr > 0 ? sim_stale_str(&__stale) : "nothing");	\
 		}								\
 	} while (0)
+
+/**
+ * features() - SMMUs that are not alike
+ * @smmu: its number
+ *
+ * Return: features of two endpoints and their SMMU. That with number 1 has small ids
+ * and no ranges, 2 a bigger address size.
+ */
+static struct smmuv3_sim_create features(int smmu)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0];
+	if (smmu == 1) {
+		cfg.idr0 &= ~(SIM_IDR0_ASID16 | SIM_IDR0_VMID16 | SIM_IDR0_MSI);
+		cfg.idr1 = SIM_IDR1(7, 6, 6, 6, 10);
+		cfg.idr3 &= ~SIM_IDR3_RIL;
+	}
+	if (smmu == 2)
+		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS48;
+	return cfg;
+}
 
 #endif

@@ -464,15 +464,16 @@ struct smmuv3_sim_raw {
 };
 
 /**
- * struct smmuv3_sim_endpoint - SMMUV3_SIM_DETACHED, SMMUV3_SIM_SVA_UNBIND and
- *	SMMUV3_SIM_SVA_BIND
+ * struct smmuv3_sim_endpoint - SMMUV3_SIM_DETACHED, SMMUV3_SIM_ATTACHING,
+ *	SMMUV3_SIM_SVA_UNBIND and SMMUV3_SIM_SVA_BIND
  * @id: the instance
  * @endpoint: number of the endpoint
  * @pasid: the PASID; BIND writes it
  * @reserved: 0
  *
- * DETACHED says that a detach of the endpoint has returned. From then on, and
- * until its STE changes again, nothing may send it a CMD_ATC_INV.
+ * DETACHED says that a detach of the endpoint has returned. From then on, and until
+ * its STE changes or ATTACHING says that an attach begins, nothing may send it a
+ * CMD_ATC_INV.
  * SVA_BIND gives the calling process' address space to the endpoint.
  */
 struct smmuv3_sim_endpoint {
@@ -523,6 +524,41 @@ struct smmuv3_sim_page_request {
 	__u32 out_response;
 };
 
+/**
+ * enum smmuv3_sim_poke_flags - What to change
+ * @SMMUV3_SIM_POKE_CD: a CD that is not behind stage 2 (else the STE)
+ */
+enum smmuv3_sim_poke_flags {
+	SMMUV3_SIM_POKE_CD = 1 << 0,
+};
+
+/**
+ * struct smmuv3_sim_poke - SMMUV3_SIM_POKE: change what the driver has written
+ * @id: the instance
+ * @endpoint: number of the endpoint
+ * @flags: enum smmuv3_sim_poke_flags
+ * @ssid: SubstreamID of the CD
+ * @word: number of the word of 64 bits, below 8
+ * @reserved: 0
+ * @mask: the bits to change
+ * @value: what to change them to
+ * @out_old: the word as it was
+ *
+ * In memory only, as the driver would do it: commands are the caller's affair. Whoever
+ * does this has to change it back before the driver uses it again.
+ */
+struct smmuv3_sim_poke {
+	__u32 id;
+	__u32 endpoint;
+	__u32 flags;
+	__u32 ssid;
+	__u32 word;
+	__u32 reserved;
+	__aligned_u64 mask;
+	__aligned_u64 value;
+	__aligned_u64 out_old;
+};
+
 #define SMMUV3_SIM_IOC		0xE7
 #define SMMUV3_SIM_CREATE	_IOWR(SMMUV3_SIM_IOC, 0, struct smmuv3_sim_create)
 #define SMMUV3_SIM_REMOVE	_IOW(SMMUV3_SIM_IOC, 1, struct smmuv3_sim_remove)
@@ -538,6 +574,8 @@ struct smmuv3_sim_page_request {
 #define SMMUV3_SIM_SVA_UNBIND	_IOW(SMMUV3_SIM_IOC, 11, struct smmuv3_sim_endpoint)
 #define SMMUV3_SIM_STATS	_IOWR(SMMUV3_SIM_IOC, 12, struct smmuv3_sim_stats)
 #define SMMUV3_SIM_PAGE_REQUEST	_IOWR(SMMUV3_SIM_IOC, 13, struct smmuv3_sim_page_request)
+#define SMMUV3_SIM_POKE		_IOWR(SMMUV3_SIM_IOC, 14, struct smmuv3_sim_poke)
+#define SMMUV3_SIM_ATTACHING	_IOW(SMMUV3_SIM_IOC, 15, struct smmuv3_sim_endpoint)
 
 /* Registers of an endpoint, BAR 0 of Arm's PCIe Exerciser; BAR 1 is its data */
 #define EXERCISER_VENDOR	0x13b5

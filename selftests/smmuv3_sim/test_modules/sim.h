@@ -457,6 +457,7 @@ int sim_walk_context(struct sim_instance *inst, const struct sim_context *ctx,
 int sim_walk_s2(struct sim_instance *inst, const struct sim_context *ctx, u64 ipa, u32 flags,
 		bool fresh, struct sim_result *result, struct smmuv3_sim_fault *fault);
 void *sim_phys(u64 pa, size_t size);
+int sim_poke(struct sim_instance *inst, u32 sid, struct smmuv3_sim_poke *poke);
 
 /* sim_cache.c */
 int sim_cache_init(struct sim_cache *cache);

@@ -79,12 +79,12 @@ struct sim_entry *sim_cache_find(struct sim_cache *cache, u8 kind, u16 vmid, u16
 				 u8 min_shift)
 {
 	bool s2 = kind == SMMUV3_SIM_CACHE_S2 || kind == SMMUV3_SIM_CACHE_S2_TABLE;
+	u64 shifts = cache->shifts[kind] & GENMASK_ULL(63, min_shift);
 	struct sim_entry *entry;
 	int shift;
 
-	for (shift = min_shift; shift < 64; shift++) {
-		if (!(cache->shifts[kind] & BIT_ULL(shift)))
-			continue;
+	for (; shifts; shifts &= shifts - 1) {
+		shift = __ffs64(shifts);
 		hlist_for_each_entry(entry, &cache->buckets[sim_hash(kind, vmid, va, shift)], hash)
 			if (entry->kind == kind && entry->shift == shift && entry->vmid == vmid &&
 			    (s2 || entry->global || entry->asid == asid) &&
@@ -105,12 +105,12 @@ struct sim_entry *sim_cache_find(struct sim_cache *cache, u8 kind, u16 vmid, u16
 struct sim_entry *sim_cache_find_atc(struct sim_cache *cache, u32 pasid, u64 va)
 {
 	const u8 kind = SMMUV3_SIM_CACHE_ATC;
+	u64 shifts = cache->shifts[kind];
 	struct sim_entry *entry;
 	int shift;
 
-	for (shift = 12; shift < 64; shift++) {
-		if (!(cache->shifts[kind] & BIT_ULL(shift)))
-			continue;
+	for (; shifts; shifts &= shifts - 1) {
+		shift = __ffs64(shifts);
 		hlist_for_each_entry(entry, &cache->buckets[sim_hash(kind, 0, va, shift)], hash)
 			if (entry->shift == shift && entry->ssid == pasid &&
 			    entry->va >> shift == va >> shift)

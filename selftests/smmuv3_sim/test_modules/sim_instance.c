@@ -50,6 +50,10 @@
 #define Q_LOG2SIZE		GENMASK_ULL(4, 0)
 #define Q_OVERFLOW		BIT(31)
 
+#define F_BAD_ATS_TREQ		0x05
+#define F_TRANSL_FORBIDDEN	0x07
+#define F_WALK_EABT		0x0b
+
 #define CMD_SYNC_CS		GENMASK_ULL(13, 12)
 #define CMD_SYNC_CS_IRQ		1
 #define CMD_SYNC_MSIDATA	GENMASK_ULL(63, 32)
@@ -119,6 +123,10 @@ void sim_instance_event(struct sim_instance *inst, const struct smmuv3_sim_fault
 	record[0] = fault->event | (u64)fault->sid << 32;
 	if (fault->flags & SMMUV3_SIM_FAULT_SSV)
 		record[0] |= BIT_ULL(11) | (u64)fault->ssid << 12;
+	/* What is wrong with the configuration is no matter of the address */
+	if (fault->event < F_WALK_EABT && fault->event != F_BAD_ATS_TREQ &&
+	    fault->event != F_TRANSL_FORBIDDEN)
+		goto write;
 	record[1] = class << 40;
 	if (access->flags & SMMUV3_SIM_DMA_PRIV)
 		record[1] |= BIT_ULL(33);
@@ -130,6 +138,7 @@ void sim_instance_event(struct sim_instance *inst, const struct smmuv3_sim_fault
 		record[1] |= BIT_ULL(39);
 	record[2] = fault->iova;
 	record[3] = fault->ipa & GENMASK_ULL(51, 12);
+write:
 	if (sim_queue_write(inst, EVTQ_BASE, EVTQ_PROD, EVTQ_CONS, record, 4))
 		inst->events++;
 	sim_irq(inst, SIM_IRQ_EVTQ, IRQ_CTRL_EVTQ);
@@ -456,7 +465,12 @@ void sim_instance_remove(struct sim_instance *inst, bool smmu_first)
 		sim_pci_remove(inst);
 	if (inst->pdev) {
 		sim_run(sim_begin_remove, inst);
+		get_device(&inst->pdev->dev);
 		platform_device_unregister(inst->pdev);
+		/* A domain may hold the device for longer than its node lives */
+		device_set_node(&inst->pdev->dev, NULL);
+		fwnode_handle_put(inst->fwnode);
+		put_device(&inst->pdev->dev);
 	}
 	sim_pci_remove(inst);
 	if (!list_empty(&inst->list))

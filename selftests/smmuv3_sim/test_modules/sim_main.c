@@ -12,6 +12,8 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "sim.h"
@@ -33,19 +35,22 @@ LIST_HEAD(sim_instances);
 struct pci_dev *sim_memory;
 
 struct sim_request {
-	struct list_head list;
 	int (*fn)(void *arg);
 	void *arg;
 	int ret;
-	struct completion done;
 };
-
-static struct task_struct *sim_thread;
-static LIST_HEAD(sim_requests);
-static DEFINE_SPINLOCK(sim_requests_lock);
 
 /* Of the ioctls; held while an instance comes or goes */
 static DEFINE_MUTEX(sim_mutex);
+
+static struct task_struct *sim_thread;
+/* It sleeps, or is about to */
+static bool sim_thread_naps;
+/* What it is asked for; sim_mutex keeps it to one at a time */
+static struct sim_request *sim_request;
+static DECLARE_WAIT_QUEUE_HEAD(sim_request_done);
+/* The bytes of a DMA by ioctl */
+static void *sim_dma_buffer;
 static struct sim_instance *sim_instance_by_id[SMMUV3_SIM_MAX_INSTANCES];
 static bool sim_opened;
 static struct work_struct sim_cleanup;
@@ -74,31 +79,52 @@ int sim_run(int (*fn)(void *arg), void *arg)
 	struct sim_request request = { .fn = fn, .arg = arg };
 	ktime_t end = ktime_add_us(ktime_get(), SIM_SPIN_US);
 
-	init_completion(&request.done);
-	spin_lock(&sim_requests_lock);
-	list_add_tail(&request.list, &sim_requests);
-	spin_unlock(&sim_requests_lock);
-	wake_up_process(sim_thread);
-	while (!completion_done(&request.done) && ktime_before(ktime_get(), end))
+	lockdep_assert_held(&sim_mutex);
+	/* The thread sees what is in it */
+	smp_store_release(&sim_request, &request);
+	/* Pairs with the one in sim_nap(): it sees the request, or we see the nap */
+	smp_mb();
+	if (READ_ONCE(sim_thread_naps))
+		wake_up_process(sim_thread);
+	while (READ_ONCE(sim_request)) {
+		if (ktime_after(ktime_get(), end)) {
+			wait_event(sim_request_done, !READ_ONCE(sim_request));
+			break;
+		}
 		cpu_relax();
-	wait_for_completion(&request.done);
+	}
+	/* All that the function has done is there; pairs with sim_serve_request() */
+	smp_rmb();
 	return request.ret;
 }
 
 static bool sim_serve_request(void)
 {
-	struct sim_request *request;
+	/* Pairs with the release in sim_run() */
+	struct sim_request *request = smp_load_acquire(&sim_request);
 
-	spin_lock(&sim_requests_lock);
-	request = list_first_entry_or_null(&sim_requests, struct sim_request, list);
-	if (request)
-		list_del(&request->list);
-	spin_unlock(&sim_requests_lock);
 	if (!request)
 		return false;
 	request->ret = request->fn(request->arg);
-	complete(&request->done);
+	/* Pairs with the read barrier in sim_run() */
+	smp_store_release(&sim_request, NULL);
+	if (wq_has_sleeper(&sim_request_done))
+		wake_up(&sim_request_done);
 	return true;
+}
+
+static void sim_nap(void)
+{
+	ktime_t nap = us_to_ktime(SIM_NAP_US);
+
+	set_current_state(TASK_IDLE);
+	WRITE_ONCE(sim_thread_naps, true);
+	/* Pairs with the one in sim_run() */
+	smp_mb();
+	if (!kthread_should_stop() && !READ_ONCE(sim_request))
+		schedule_hrtimeout(&nap, HRTIMER_MODE_REL);
+	WRITE_ONCE(sim_thread_naps, false);
+	__set_current_state(TASK_RUNNING);
 }
 
 /**
@@ -120,23 +146,19 @@ struct sim_endpoint *sim_find_endpoint(struct sim_instance *inst, u32 sid)
 
 static int sim_hardware(void *unused)
 {
-	ktime_t awake = 0, nap;
 	struct sim_instance *inst;
+	ktime_t now, awake = 0;
 	bool busy;
 
 	while (!kthread_should_stop()) {
 		busy = sim_serve_request();
 		list_for_each_entry(inst, &sim_instances, list)
 			busy |= sim_instance_poll(inst);
-		if (busy) {
-			awake = ktime_add_us(ktime_get(), SIM_SPIN_US);
-		} else if (ktime_after(ktime_get(), awake)) {
-			nap = us_to_ktime(SIM_NAP_US);
-			set_current_state(TASK_IDLE);
-			if (!kthread_should_stop() && list_empty_careful(&sim_requests))
-				schedule_hrtimeout(&nap, HRTIMER_MODE_REL);
-			__set_current_state(TASK_RUNNING);
-		}
+		now = ktime_get();
+		if (busy)
+			awake = ktime_add_us(now, SIM_SPIN_US);
+		else if (ktime_after(now, awake))
+			sim_nap();
 		cond_resched();
 	}
 	return 0;
@@ -318,28 +340,23 @@ static int sim_do_dma(void *arg)
 
 static long sim_ioctl_dma(struct smmuv3_sim_dma *dma)
 {
-	struct sim_dma_request request = { .dma = dma };
+	struct sim_dma_request request = { .dma = dma, .data = sim_dma_buffer };
 	void __user *user = u64_to_user_ptr(dma->data);
 	bool write = dma->flags & SMMUV3_SIM_DMA_WRITE;
-	int ret = -EFAULT;
+	int ret;
 
 	if (!sim_get_endpoint(dma->id, dma->endpoint))
 		return -ENODEV;
 	if (dma->flags >= SMMUV3_SIM_DMA_TRANSLATED << 1 || dma->pasid >> 20 || !dma->length ||
 	    dma->length > SMMUV3_SIM_MAX_DMA)
 		return -EINVAL;
-	request.data = kvzalloc(dma->length, GFP_KERNEL);
-	if (!request.data)
-		return -ENOMEM;
 	if (write && !(dma->flags & SMMUV3_SIM_DMA_ATS_ONLY) &&
 	    copy_from_user(request.data, user, dma->length))
-		goto free;
+		return -EFAULT;
 	ret = sim_run(sim_do_dma, &request);
 	if (!ret && !write && !(dma->flags & SMMUV3_SIM_DMA_ATS_ONLY) &&
 	    copy_to_user(user, request.data, dma->out_done))
-		ret = -EFAULT;
-free:
-	kvfree(request.data);
+		return -EFAULT;
 	return ret;
 }
 
@@ -474,11 +491,19 @@ static int sim_do_detached(void *arg)
 	return 0;
 }
 
-static long sim_ioctl_detached(struct smmuv3_sim_endpoint *endpoint)
+static int sim_do_attaching(void *arg)
+{
+	struct smmuv3_sim_endpoint *endpoint = arg;
+
+	sim_get_endpoint(endpoint->id, endpoint->endpoint)->detached = false;
+	return 0;
+}
+
+static long sim_ioctl_endpoint(struct smmuv3_sim_endpoint *endpoint, int (*fn)(void *arg))
 {
 	if (!sim_get_endpoint(endpoint->id, endpoint->endpoint))
 		return -ENODEV;
-	return sim_run(sim_do_detached, endpoint);
+	return sim_run(fn, endpoint);
 }
 
 static struct pci_dev *sim_endpoint_pdev(const struct smmuv3_sim_endpoint *endpoint)
@@ -583,6 +608,23 @@ static long sim_ioctl_page_request(struct smmuv3_sim_page_request *request)
 	return sim_run(sim_do_page_request, request);
 }
 
+static int sim_do_poke(void *arg)
+{
+	struct smmuv3_sim_poke *poke = arg;
+	struct sim_endpoint *ep = sim_get_endpoint(poke->id, poke->endpoint);
+
+	return sim_poke(ep->inst, ep->sid, poke);
+}
+
+static long sim_ioctl_poke(struct smmuv3_sim_poke *poke)
+{
+	if (poke->reserved || poke->flags & ~SMMUV3_SIM_POKE_CD || poke->word > 7)
+		return -EINVAL;
+	if (!sim_get_endpoint(poke->id, poke->endpoint))
+		return -ENODEV;
+	return sim_run(sim_do_poke, poke);
+}
+
 static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 {
 	union {
@@ -598,6 +640,7 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		struct smmuv3_sim_endpoint endpoint;
 		struct smmuv3_sim_stats stats;
 		struct smmuv3_sim_page_request page_request;
+		struct smmuv3_sim_poke poke;
 	} arg;
 	void __user *user = (void __user *)uptr;
 	long ret;
@@ -636,7 +679,10 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		ret = sim_ioctl_raw(&arg.raw);
 		break;
 	case SMMUV3_SIM_DETACHED:
-		ret = sim_ioctl_detached(&arg.endpoint);
+		ret = sim_ioctl_endpoint(&arg.endpoint, sim_do_detached);
+		break;
+	case SMMUV3_SIM_ATTACHING:
+		ret = sim_ioctl_endpoint(&arg.endpoint, sim_do_attaching);
 		break;
 	case SMMUV3_SIM_SVA_BIND:
 		ret = sim_ioctl_sva_bind(&arg.endpoint);
@@ -649,6 +695,9 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		break;
 	case SMMUV3_SIM_PAGE_REQUEST:
 		ret = sim_ioctl_page_request(&arg.page_request);
+		break;
+	case SMMUV3_SIM_POKE:
+		ret = sim_ioctl_poke(&arg.poke);
 		break;
 	default:
 		ret = -ENOTTY;
@@ -711,9 +760,12 @@ static int __init sim_init(void)
 		goto put_memory;
 	INIT_WORK(&sim_cleanup, sim_do_cleanup);
 	ret = -ENOMEM;
+	sim_dma_buffer = vmalloc(SMMUV3_SIM_MAX_DMA);
+	if (!sim_dma_buffer)
+		goto free_oracle;
 	sim_workqueue = alloc_workqueue("smmuv3_sim", WQ_PERCPU, 0);
 	if (!sim_workqueue)
-		goto free_oracle;
+		goto free_buffer;
 	sim_thread = kthread_create(sim_hardware, NULL, "smmuv3_sim");
 	if (IS_ERR(sim_thread)) {
 		ret = PTR_ERR(sim_thread);
@@ -736,6 +788,8 @@ stop_thread:
 	kthread_stop(sim_thread);
 free_workqueue:
 	destroy_workqueue(sim_workqueue);
+free_buffer:
+	vfree(sim_dma_buffer);
 free_oracle:
 	sim_oracle_exit();
 put_memory:
@@ -751,6 +805,7 @@ static void __exit sim_exit(void)
 	destroy_workqueue(sim_workqueue);
 	sim_pci_exit();
 	kthread_stop(sim_thread);
+	vfree(sim_dma_buffer);
 	sim_oracle_exit();
 	pci_disable_device(sim_memory);
 	pci_dev_put(sim_memory);

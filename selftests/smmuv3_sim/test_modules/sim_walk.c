@@ -195,6 +195,29 @@ static void sim_config_add(struct sim_instance *inst, u8 kind, u32 sid, u32 ssid
 	list_add_tail(&config->list, &inst->config);
 }
 
+/* Where an STE is; 0 or the number of an event */
+static int sim_ste_address(struct sim_instance *inst, u32 sid, u64 *pa)
+{
+	u64 base = readq(inst->regs + STRTAB_BASE) & STRTAB_ADDR, l1;
+	u32 cfg = readl(inst->regs + STRTAB_BASE_CFG);
+	u32 bits = FIELD_GET(STRTAB_LOG2SIZE, cfg), split = FIELD_GET(STRTAB_SPLIT, cfg);
+	u32 span;
+
+	if (bits < 32 && sid >> bits)
+		return C_BAD_STREAMID;
+	if (cfg & STRTAB_FMT_2LVL) {
+		if (!sim_read64(base + 8 * (sid >> split), &l1))
+			return F_STE_FETCH;
+		span = FIELD_GET(STRTAB_L1_SPAN, l1);
+		sid &= BIT(split) - 1;
+		if (!span || span > split + 1 || sid >> (span - 1))
+			return C_BAD_STREAMID;
+		base = l1 & STRTAB_ADDR;
+	}
+	*pa = base + 64ULL * sid;
+	return 0;
+}
+
 /**
  * sim_fetch_ste() - Get an STE
  * @inst: the instance
@@ -206,10 +229,9 @@ static void sim_config_add(struct sim_instance *inst, u8 kind, u32 sid, u32 ssid
  */
 int sim_fetch_ste(struct sim_instance *inst, u32 sid, bool fresh, u64 *ste)
 {
-	u64 base = readq(inst->regs + STRTAB_BASE) & STRTAB_ADDR, l1;
-	u32 cfg = readl(inst->regs + STRTAB_BASE_CFG);
-	u32 bits = FIELD_GET(STRTAB_LOG2SIZE, cfg), split = FIELD_GET(STRTAB_SPLIT, cfg);
 	struct sim_config *config;
+	int event;
+	u64 pa;
 
 	if (!fresh) {
 		config = sim_config_find(inst, SMMUV3_SIM_CACHE_STE, sid, SIM_NO_SSID);
@@ -218,22 +240,10 @@ int sim_fetch_ste(struct sim_instance *inst, u32 sid, bool fresh, u64 *ste)
 			return 0;
 		}
 	}
-	if (bits < 32 && sid >> bits)
-		return C_BAD_STREAMID;
-	if (cfg & STRTAB_FMT_2LVL) {
-		u32 span;
-
-		if (!sim_read64(base + 8 * (sid >> split), &l1))
-			return F_STE_FETCH;
-		span = FIELD_GET(STRTAB_L1_SPAN, l1);
-		sid &= BIT(split) - 1;
-		if (!span || span > split + 1 || sid >> (span - 1))
-			return C_BAD_STREAMID;
-		base = l1 & STRTAB_ADDR;
-	}
-	if (!sim_read_words(base + 64ULL * sid, ste, 8))
-		return F_STE_FETCH;
-	return 0;
+	event = sim_ste_address(inst, sid, &pa);
+	if (event)
+		return event;
+	return sim_read_words(pa, ste, 8) ? 0 : F_STE_FETCH;
 }
 
 static bool sim_decode_tg(const struct sim_instance *inst, u8 tg, u8 *shift)
@@ -293,6 +303,42 @@ static bool sim_decode_cd(struct sim_instance *inst, const u64 *cd, struct sim_c
 	return true;
 }
 
+static int sim_cd_address(struct sim_instance *inst, const struct sim_context *ctx, const u64 *ste,
+			  u32 ssid, bool fresh, u64 *cd_pa, struct smmuv3_sim_fault *fault)
+{
+	u64 ptr = ste[0] & STE_0_S1CTXPTR, l1;
+	u8 fmt = FIELD_GET(STE_0_S1FMT, ste[0]);
+	u8 leaf_bits = fmt == 1 ? 6 : 10;
+	struct sim_result result;
+	int stage, stages = FIELD_GET(STE_0_S1CDMAX, ste[0]) && fmt ? 2 : 1;
+	u64 pa;
+
+	for (stage = stages;; stage--) {
+		if (stage == 2)
+			pa = ptr + 8 * (ssid >> leaf_bits);
+		else if (stages == 2)
+			pa = ptr + 64 * (ssid & (BIT(leaf_bits) - 1));
+		else
+			pa = ptr + 64ULL * ssid;
+		if (ctx->s2.on) {
+			if (sim_walk_s2(inst, ctx, pa, 0, fresh, &result, fault)) {
+				fault->flags |= SMMUV3_SIM_FAULT_CLASS_CD;
+				return -EFAULT;
+			}
+			pa = result.pa;
+		}
+		if (stage == 1)
+			break;
+		if (!sim_read64(pa, &l1))
+			return sim_fault(fault, F_CD_FETCH, 0, 0);
+		if (!(l1 & CD_L1_V))
+			return sim_fault(fault, C_BAD_SUBSTREAMID, 0, 0);
+		ptr = l1 & CD_L1_PTR;
+	}
+	*cd_pa = pa;
+	return 0;
+}
+
 /**
  * sim_fetch_cd() - Get a context descriptor
  * @inst: the instance
@@ -308,12 +354,8 @@ static bool sim_decode_cd(struct sim_instance *inst, const u64 *cd, struct sim_c
 int sim_fetch_cd(struct sim_instance *inst, const struct sim_context *ctx, const u64 *ste,
 		 u32 ssid, bool fresh, u64 *cd, struct smmuv3_sim_fault *fault)
 {
-	u64 ptr = ste[0] & STE_0_S1CTXPTR, l1;
-	u8 fmt = FIELD_GET(STE_0_S1FMT, ste[0]);
-	u8 leaf_bits = fmt == 1 ? 6 : 10;
-	struct sim_result result;
 	struct sim_config *config;
-	int stage, stages = FIELD_GET(STE_0_S1CDMAX, ste[0]) && fmt ? 2 : 1;
+	u64 pa;
 
 	if (!fresh) {
 		config = sim_config_find(inst, SMMUV3_SIM_CACHE_CD, ctx->sid, ssid);
@@ -322,33 +364,10 @@ int sim_fetch_cd(struct sim_instance *inst, const struct sim_context *ctx, const
 			return 0;
 		}
 	}
-	for (stage = stages; stage; stage--) {
-		u64 pa;
-
-		if (stage == 2)
-			pa = ptr + 8 * (ssid >> leaf_bits);
-		else if (stages == 2)
-			pa = ptr + 64 * (ssid & (BIT(leaf_bits) - 1));
-		else
-			pa = ptr + 64ULL * ssid;
-		if (ctx->s2.on) {
-			if (sim_walk_s2(inst, ctx, pa, 0, fresh, &result, fault)) {
-				fault->flags |= SMMUV3_SIM_FAULT_CLASS_CD;
-				return -EFAULT;
-			}
-			pa = result.pa;
-		}
-		if (stage == 1) {
-			if (!sim_read_words(pa, cd, 8))
-				return sim_fault(fault, F_CD_FETCH, 0, 0);
-			break;
-		}
-		if (!sim_read64(pa, &l1))
-			return sim_fault(fault, F_CD_FETCH, 0, 0);
-		if (!(l1 & CD_L1_V))
-			return sim_fault(fault, C_BAD_SUBSTREAMID, 0, 0);
-		ptr = l1 & CD_L1_PTR;
-	}
+	if (sim_cd_address(inst, ctx, ste, ssid, fresh, &pa, fault))
+		return -EFAULT;
+	if (!sim_read_words(pa, cd, 8))
+		return sim_fault(fault, F_CD_FETCH, 0, 0);
 	return 0;
 }
 
@@ -815,4 +834,35 @@ int sim_translate(struct sim_instance *inst, const struct sim_access *access,
 	if (access->ats && (!(inst->idr0 & IDR0_ATS) || !ctx.eats || ctx.bypass))
 		return sim_fault(fault, F_BAD_ATS_TREQ, 0, 0);
 	return sim_walk_context(inst, &ctx, access, result, fault);
+}
+
+/**
+ * sim_poke() - Change a word of an STE or CD in memory
+ * @inst: the instance
+ * @sid: StreamID
+ * @poke: what to change, in which of them
+ *
+ * Return: 0 or -EFAULT if there is no such STE or CD.
+ */
+int sim_poke(struct sim_instance *inst, u32 sid, struct smmuv3_sim_poke *poke)
+{
+	struct sim_context ctx = { .sid = sid };
+	struct smmuv3_sim_fault fault = {};
+	u64 ste[8], pa, old;
+
+	if (sim_ste_address(inst, sid, &pa) || !sim_read_words(pa, ste, 8))
+		return -EFAULT;
+	if (poke->flags & SMMUV3_SIM_POKE_CD) {
+		if (!(ste[0] & STE_0_V) || !(FIELD_GET(STE_0_CFG, ste[0]) & STE_CFG_S1) ||
+		    FIELD_GET(STE_0_CFG, ste[0]) & STE_CFG_S2 ||
+		    sim_cd_address(inst, &ctx, ste, poke->ssid, true, &pa, &fault))
+			return -EFAULT;
+	}
+	pa += 8 * poke->word;
+	if (!sim_read64(pa, &old))
+		return -EFAULT;
+	poke->out_old = old;
+	if (!sim_update(pa, &old, (old & ~poke->mask) | (poke->value & poke->mask)))
+		return -EAGAIN;
+	return 0;
 }
