@@ -117,7 +117,7 @@ void dma_devices_init(int *argc, char *argv[])
 static bool dma_device_fits(const struct dma_device *dev, const struct dma_want *want,
 			    const char *iommu_name)
 {
-	return !strcmp(dev->iommu_name, iommu_name) &&
+	return !dev->reserved && !strcmp(dev->iommu_name, iommu_name) &&
 	       (want->kind == DMA_ANY || want->kind == dev->type->kind);
 }
 
@@ -174,6 +174,20 @@ bool dma_devices_pick(const struct dma_want *want, unsigned int nr, struct dma_d
 			return false;
 	}
 	return true;
+}
+
+unsigned int dma_devices_named(const char *bdf[])
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_dma_devices; i++)
+		bdf[i] = dma_devices[i].bdf;
+	return nr_dma_devices;
+}
+
+void dma_device_reserve(struct dma_device *dev)
+{
+	dev->reserved = true;
 }
 
 /* The end of the region holds the source of a copying device */

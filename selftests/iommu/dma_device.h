@@ -36,11 +36,13 @@ enum dma_kind {
  * @bdf: PCI address
  * @iommu_name: name of the IOMMU in front of it in sysfs, "" if there is none
  * @type: how to drive it
+ * @reserved: not for dma_devices_pick()
  * @vfio: set while the device is open
  */
 struct dma_device {
 	char bdf[16];
 	char iommu_name[64];
+	bool reserved;
 	const struct dma_device_type *type;
 	struct vfio_pci_device *vfio;
 };
@@ -77,6 +79,20 @@ void dma_devices_init(int *argc, char *argv[]);
  * Return: true if all wishes could be met.
  */
 bool dma_devices_pick(const struct dma_want *want, unsigned int nr, struct dma_device *out[]);
+
+/**
+ * dma_devices_named() - All devices that the user named
+ * @bdf: filled with up to DMA_MAX_DEVICES PCI addresses
+ *
+ * Return: how many.
+ */
+unsigned int dma_devices_named(const char *bdf[]);
+
+/**
+ * dma_device_reserve() - Keep a device out of dma_devices_pick() from now on
+ * @dev: the device, for the caller to use in another way
+ */
+void dma_device_reserve(struct dma_device *dev);
 
 /**
  * dma_device_open() - Open a device and bind it to an iommufd

@@ -748,20 +748,32 @@ static void vm_cleanup(struct vm *vm)
 }
 
 /**
- * vm_main() - What main() of a program with struct vm does
+ * vm_run() - Run the tests of a program with struct vm
  * @argc: number of arguments
- * @argv: options of the harness, then devices as for dma_devices_init()
+ * @argv: options of the harness; the devices are known to dma_devices_pick()
  *
  * Return: exit status. Skips all if the kernel's pages are not those of the guest.
  */
-static int vm_main(int argc, char *argv[])
+static int vm_run(int argc, char *argv[])
 {
 	PAGE_SIZE = sysconf(_SC_PAGESIZE);
-	dma_devices_init(&argc, argv);
 	if (PAGE_SIZE != GUEST_PAGE_SIZE)
 		ksft_exit_skip("the kernel's pages are %lu bytes, the guest's %lu\n", PAGE_SIZE,
 			       GUEST_PAGE_SIZE);
 	return test_harness_run(argc, argv);
+}
+
+/**
+ * vm_main() - What main() of a program with struct vm does
+ * @argc: number of arguments
+ * @argv: options of the harness, then devices as for dma_devices_init()
+ *
+ * Return: exit status, as vm_run().
+ */
+static int vm_main(int argc, char *argv[])
+{
+	dma_devices_init(&argc, argv);
+	return vm_run(argc, argv);
 }
 
 #endif

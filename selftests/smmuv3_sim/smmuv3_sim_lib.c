@@ -17,6 +17,7 @@
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
+#include "pci_guard.h"
 #include "smmuv3_guest.h"
 #include "smmuv3_sim_lib.h"
 
@@ -373,24 +374,6 @@ const char *sim_violation_str(const struct smmuv3_sim_violation *violation)
 	return buf;
 }
 
-static int write_sysfs(const char *bdf, const char *file, const char *text)
-{
-	char path[PATH_MAX];
-	int fd, ret = 0;
-
-	if (bdf)
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, file);
-	else
-		snprintf(path, sizeof(path), "/sys/bus/pci/%s", file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static int open_cdev(const char *bdf)
 {
 	char path[PATH_MAX];
@@ -451,9 +434,7 @@ int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim
 	int ret;
 
 	*dev = (struct sim_dev){ .smmu = smmu, .endpoint = endpoint, .vfio = -1 };
-	ret = write_sysfs(bdf, "driver_override", "vfio-pci");
-	if (!ret)
-		ret = write_sysfs(NULL, "drivers_probe", bdf);
+	ret = pci_bind(bdf, "vfio-pci");
 	if (ret)
 		return ret;
 	dev->vfio = open_cdev(bdf);
