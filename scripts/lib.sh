@@ -144,6 +144,26 @@ driver_options()	# DIR
 			KCFLAGS=-DCONFIG_ARM_SMMU_V3_DEBUG_INVS=1
 }
 
+driver_folder=drivers/iommu/arm/arm-smmu-v3
+
+# The sources of the invalidation array of DRIVER with one defect: a sed script
+# (selftests/invs/defects) or, if that is empty, the bug NAME of the catalogue.
+put_defect()	# DRIVER DIR NAME SCRIPT
+{
+	local dir=$2/$driver_folder
+	rm -rf "$2"
+	mkdir -p "$dir"
+	cp "$1"/arm-smmu-v3-{cmd.h,invs.h,invs.c} "$dir"
+	if [ -n "$4" ]; then
+		sed -i "$4" "$dir"/*
+	else
+		GIT_CEILING_DIRECTORIES=$build git -C "$2" apply \
+			--include="$driver_folder/arm-smmu-v3-invs.*" "$top/selftests/bugs/$3/bug.patch"
+	fi
+	! diff -q <(cat "$dir"/*.[ch]) <(cat "$1"/arm-smmu-v3-{cmd.h,invs.c,invs.h}) > /dev/null ||
+		die "defect $3 changes nothing"
+}
+
 # The bugs of selftests/bugs in the order of the table of its README, one a line:
 # name and number.
 catalogue()

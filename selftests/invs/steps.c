@@ -17,7 +17,7 @@
 /* Larger ranges than 2^32 pages are wrong, see README.md */
 #define MAX_PAGES	(BIT_ULL(32) - 1)
 
-bool invs_fail_alloc;
+static bool fail_alloc;
 
 static const struct {
 	unsigned int tg;
@@ -97,6 +97,11 @@ static void build_device(const struct step *s)
 				  s->ssid, false);
 }
 
+void *invs_zalloc(size_t size)
+{
+	return fail_alloc ? NULL : calloc(1, size);
+}
+
 static size_t invs_bytes(const struct arm_smmu_invs *invs)
 {
 	return offsetof(struct arm_smmu_invs, inv) +
@@ -135,9 +140,9 @@ static void attach(const struct step *s)
 		return;
 	build_device(s);
 	copy = copy_invs();
-	invs_fail_alloc = s->fail & 1;
+	fail_alloc = s->fail & 1;
 	invs = arm_smmu_invs_merge(domain.invs, domain.build);
-	invs_fail_alloc = false;
+	fail_alloc = false;
 	check_same(copy);
 	free(copy);
 	if (s->fail & 1) {
@@ -173,9 +178,9 @@ static void purge(const struct step *s)
 {
 	struct arm_smmu_invs *copy = copy_invs(), *invs;
 
-	invs_fail_alloc = s->fail & 1;
+	fail_alloc = s->fail & 1;
 	invs = arm_smmu_invs_purge(domain.invs);
-	invs_fail_alloc = false;
+	fail_alloc = false;
 	check_same(copy);
 	free(copy);
 	if (invs)

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The one allocation of the array; a test makes it fail with invs_fail_alloc. */
+/* The one allocation of the array, which a test can let fail. */
 #ifndef _LINUX_SLAB_H
 #define _LINUX_SLAB_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 
-extern bool invs_fail_alloc;
-
-static inline void *invs_zalloc(size_t size)
-{
-	return invs_fail_alloc ? NULL : calloc(1, size);
-}
+void *invs_zalloc(size_t size);
 
 /* Exactly as large as the kernel's, so that ASan sees one entry too many */
 #define kzalloc_flex(p, member, count)                                         \
