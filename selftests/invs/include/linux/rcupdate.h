@@ -3,13 +3,9 @@
 #ifndef _LINUX_RCUPDATE_H
 #define _LINUX_RCUPDATE_H
 
-#ifdef INVS_URCU
-#include <urcu.h>
-#else
 struct rcu_head {
 	void *next;
 	void (*func)(struct rcu_head *head);
 };
-#endif
 
 #endif
