@@ -610,6 +610,18 @@ static void sva_victim(struct races *r, struct victim *v, struct seeded *s)
 	}
 }
 
+/* What a process that is to be killed shares with who kills it */
+static struct victim *victim_alloc(struct worker *w)
+{
+	struct victim *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				-1, 0);
+
+	if (v != MAP_FAILED)
+		return v;
+	found(w, "no memory");
+	return NULL;
+}
+
 /* The process dies under a device that uses its address space */
 static void sva_step(struct worker *w, struct seeded *s)
 {
@@ -618,15 +630,12 @@ static void sva_step(struct worker *w, struct seeded *s)
 	struct smmuv3_sim_endpoint endpoint = { .id = dev.smmu->cfg.out_id };
 	bool early = seeded_chance(s, 20), unbind_first = seeded_chance(s, 30);
 	__u32 delay_us = seeded_below(s, 3000), i;
-	struct victim *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				-1, 0);
+	struct victim *v = victim_alloc(w);
 	struct seeded child = { seeded_next(s) };
 	pid_t pid;
 
-	if (v == MAP_FAILED) {
-		found(w, "no memory");
+	if (!v)
 		return;
-	}
 	pid = fork_victim(r->m.sim);
 	if (!pid)
 		sva_victim(r, v, &child);
@@ -694,15 +703,12 @@ static void vmm_step(struct worker *w, struct seeded *s)
 	struct races *r = w->r;
 	bool early = seeded_chance(s, 30);
 	__u32 delay_us = seeded_below(s, 20000), i;
-	struct victim *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				-1, 0);
+	struct victim *v = victim_alloc(w);
 	struct seeded child = { seeded_next(s) };
 	pid_t pid;
 
-	if (v == MAP_FAILED) {
-		found(w, "no memory");
+	if (!v)
 		return;
-	}
 	pid = fork_victim(r->m.sim);
 	if (!pid)
 		vmm_victim(r, v, &child);

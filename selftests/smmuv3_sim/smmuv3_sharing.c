@@ -211,21 +211,6 @@ TEST_F(shared, unmap_reaches_every_cache)
 	}
 }
 
-FIXTURE(machine)
-{
-	struct machine m;
-};
-
-FIXTURE_SETUP(machine)
-{
-	machine_init(_metadata, &self->m);
-}
-
-FIXTURE_TEARDOWN(machine)
-{
-	machine_exit(_metadata, &self->m);
-}
-
 /* One S1 domain on a PASID here and on another one there */
 TEST_F(machine, pasids_share)
 {

@@ -12,6 +12,21 @@
 
 #define PARENT	IOMMU_HWPT_ALLOC_NEST_PARENT
 
+FIXTURE(machine)
+{
+	struct machine m;
+};
+
+FIXTURE_SETUP(machine)
+{
+	machine_init(_metadata, &self->m);
+}
+
+FIXTURE_TEARDOWN(machine)
+{
+	machine_exit(_metadata, &self->m);
+}
+
 static void add_two(struct __test_metadata *_metadata, struct machine *m)
 {
 	struct smmuv3_sim_create cfg;

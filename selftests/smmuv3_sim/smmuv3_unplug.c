@@ -12,21 +12,6 @@
 #define ATS		SMMUV3_SIM_DMA_ATS
 #define F_TRANSLATION	0x10
 
-FIXTURE(machine)
-{
-	struct machine m;
-};
-
-FIXTURE_SETUP(machine)
-{
-	machine_init(_metadata, &self->m);
-}
-
-FIXTURE_TEARDOWN(machine)
-{
-	machine_exit(_metadata, &self->m);
-}
-
 /* Which SMMU got the first command of a kind */
 static __u32 first_smmu(struct machine *m, __u64 from, __u8 op)
 {
