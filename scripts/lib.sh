@@ -138,7 +138,7 @@ config_fragments()	# NAME
 # arrays belong to the tests, not to what is measured.
 driver_options()	# DIR
 {
-	config_fragments "${CONFIG:-test}" | grep -q '/test\.config$' || return 0
+	grep -q '/test\.config$' < <(config_fragments "${CONFIG:-test}") || return 0
 	! grep -q ARM_SMMU_V3_DEBUG_INVS "$1/Makefile" ||
 		printf '%s\n' CONFIG_ARM_SMMU_V3_DEBUG_INVS=y \
 			KCFLAGS=-DCONFIG_ARM_SMMU_V3_DEBUG_INVS=1
