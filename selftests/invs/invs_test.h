@@ -58,7 +58,7 @@ void recorder_reset(void);
 struct sweep {
 	uint64_t iova;
 	uint64_t size;
-	unsigned int granule;
+	uint64_t granule;
 	unsigned int level;
 	unsigned int tg;
 	bool leaf;

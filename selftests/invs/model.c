@@ -110,6 +110,9 @@ static bool is_all(const struct member *m, const struct sweep *sweep)
 {
 	if (!sweep->size || sweep->size == UINT64_MAX)
 		return true;
+	/* Pages that no range command can count */
+	if ((sweep->size - 1) / 4096 + 1 >= 1ULL << 32)
+		return true;
 	/* As many as there are 8 byte entries in a page */
 	return !smmus[m->smmu].range &&
 	       sweep->size / sweep->granule >= sweep->granule / 8;

@@ -14,18 +14,16 @@
 #include "steps.h"
 
 #define MAX_IOVA	BIT_ULL(52)
-/* Larger ranges than 2^32 pages are wrong, see README.md */
-#define MAX_PAGES	(BIT_ULL(32) - 1)
 
 static bool fail_alloc;
 
 static const struct {
 	unsigned int tg;
-	unsigned int granule[3];
+	uint64_t granule[3];
 } formats[] = {
 	{ 12, { 1 << 12, 1 << 21, 1 << 30 } },
 	{ 14, { 1 << 14, 1 << 25, 1 << 25 } },
-	{ 16, { 1 << 16, 1 << 29, 1 << 29 } },
+	{ 16, { 1 << 16, 1 << 29, 1ULL << 42 } },
 };
 
 static struct {
@@ -194,7 +192,6 @@ static void purge(const struct step *s)
 static void get_sweep(const struct step *s, struct sweep *sweep)
 {
 	unsigned int granule = s->leaf & 1 ? s->granule % 3 : 0;
-	uint64_t most = MAX_PAGES << formats[domain.format].tg;
 
 	sweep->tg = formats[domain.format].tg;
 	sweep->granule = formats[domain.format].granule[granule];
@@ -208,15 +205,12 @@ static void get_sweep(const struct step *s, struct sweep *sweep)
 	sweep->size &= MAX_IOVA - 1;
 	/* Keep what takes many commands rare enough */
 	if (granule && sweep->size / sweep->granule > 1024)
-		sweep->size %= 1024ULL * sweep->granule;
-	if (sweep->size > most && !getenv("INVS_HUGE"))
-		sweep->size = most;
+		sweep->size %= 1024 * sweep->granule;
 	if (sweep->size < sweep->granule)
 		sweep->size = sweep->granule;
-	sweep->iova = s->iova & (MAX_IOVA - 1) & ~(sweep->granule - 1ULL);
+	sweep->iova = s->iova & (MAX_IOVA - 1) & ~(sweep->granule - 1);
 	if (sweep->iova > MAX_IOVA - sweep->size)
-		sweep->iova = (MAX_IOVA - sweep->size) &
-			      ~(sweep->granule - 1ULL);
+		sweep->iova = (MAX_IOVA - sweep->size) & ~(sweep->granule - 1);
 }
 
 static void sweep(const struct step *s)
