@@ -115,7 +115,7 @@ END {
 	file["README"] = file["entries"] = "kernel/README.md"
 	print "row,unit,base," driver ",ratio,least" > csv
 	for (i = 1; i <= n; i++) {
-		timed = other[i] ~ /^(sim|threads)_/ && kind[i] !~ /inval|sweep|whole/
+		timed = other[i] ~ /^(sim|threads|load)_/ && kind[i] !~ /inval|sweep|whole/
 		if (i in heading) next_heading = heading[i]
 		if (timed && only == "budget") continue
 		if (next_heading != "")

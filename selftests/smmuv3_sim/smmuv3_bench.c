@@ -2,9 +2,8 @@
 /*
  * What an unmap costs on simulated SMMUs, and an attach and a detach if an array has many
  * entries: not a test. Where the virtual counter counts instructions these are counted,
- * and the driver has to be one that waits neither for its command queue nor for readers;
- * elsewhere commands, how long an unmap takes if every CMD_SYNC takes LATENCY_US, and how
- * long a detach takes that waits for readers.
+ * and the driver has to be one that does not wait for its command queue; elsewhere
+ * commands, and how long an unmap takes if every CMD_SYNC takes LATENCY_US.
  */
 #include "smmuv3_sim_load.h"
 #include "instructions.h"
@@ -21,7 +20,7 @@
 #define ENTRIES_MAX	512
 #define ENTRIES_ROUNDS	16
 
-#define DETACH_ROUNDS	101
+#define DETACH_ROUNDS	31
 #define DETACH_LOADS	2
 
 /**
@@ -263,7 +262,11 @@ static int compare_times(const void *l, const void *r)
 	return left < right ? -1 : left > right;
 }
 
-/* PASIDs of an endpoint with ATS, while nobody and while others unmap in the domain */
+/*
+ * A PASID of an endpoint with ATS, while nobody and while others unmap in the domain:
+ * how long that takes does depend on the clock of the guest, but with a counter of
+ * instructions for a clock not on what else its host does.
+ */
 TEST_F_TIMEOUT(machine, detach_waits, 300)
 {
 	struct machine *m = &self->m;
@@ -272,7 +275,8 @@ TEST_F_TIMEOUT(machine, detach_waits, 300)
 	int load, i;
 	__u32 hwpt;
 
-	if (counts_instructions())
+	/* One is the hardware's, one is ours */
+	if (!counts_instructions() || sysconf(_SC_NPROCESSORS_ONLN) < 2 + DETACH_LOADS)
 		return;
 	hwpt = add_endpoints(_metadata, m);
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], 1, hwpt));
@@ -290,9 +294,9 @@ TEST_F_TIMEOUT(machine, detach_waits, 300)
 		for (i = 0; i < load; i++)
 			churn_stop(_metadata, &churn[i]);
 		qsort(time, DETACH_ROUNDS, sizeof(time[0]), compare_times);
-		ksft_print_msg("bench: value sim_load_%d detach_median-us %llu\n", load,
+		ksft_print_msg("bench: value load_%d detach_median-us %llu\n", load,
 			       (unsigned long long)time[DETACH_ROUNDS / 2]);
-		ksft_print_msg("bench: value sim_load_%d detach_most-us %llu\n", load,
+		ksft_print_msg("bench: value load_%d detach_most-us %llu\n", load,
 			       (unsigned long long)time[DETACH_ROUNDS - 1]);
 	}
 }
