@@ -152,7 +152,6 @@ static void prove_new(const struct arm_smmu_invs *invs)
 {
 	prove_domain(invs);
 	prove(!invs->num_trashes, "a new array has no trash");
-	prove(invs->num_invs == invs->max_invs, "a new array is full");
 }
 
 /* Users of every key add up; without memory nothing happens */
@@ -173,6 +172,8 @@ void prove_merge(void)
 	prove(!IS_ERR_OR_NULL(new), "merge fails for lack of memory only");
 	prove_new(new);
 	prove(users(new, key) == before + !!find(add, key), "users exact");
+	prove(new->max_invs - new->num_invs <= add->num_invs,
+	      "no more space left than for what both had");
 }
 
 /* Cannot fail: there is no memory from here on */
@@ -210,6 +211,7 @@ void prove_purge(void)
 	}
 	prove(new, "purge fails for lack of memory only");
 	prove_new(new);
+	prove(new->num_invs == new->max_invs, "a purged array is full");
 	prove(users(new, key) == before, "users exact");
 }
 

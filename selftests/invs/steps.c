@@ -126,7 +126,6 @@ static void install(struct arm_smmu_invs *invs)
 	free(domain.invs);
 	domain.invs = invs;
 	CHECK(!invs->num_trashes, "a new array with trash");
-	CHECK(invs->num_invs == invs->max_invs, "a new array too large");
 }
 
 static void attach(const struct step *s)
@@ -148,6 +147,8 @@ static void attach(const struct step *s)
 		return;
 	}
 	CHECK(!IS_ERR(invs), "merge fails");
+	CHECK(invs->max_invs - invs->num_invs <= domain.build->num_invs,
+	      "a merged array too large");
 	install(invs);
 	for (i = 0; i != domain.build->num_invs; i++)
 		model_add(&domain.build->inv[i]);
@@ -181,11 +182,13 @@ static void purge(const struct step *s)
 	fail_alloc = false;
 	check_same(copy);
 	free(copy);
-	if (invs)
-		install(invs);
-	else
+	if (!invs) {
 		CHECK((s->fail & 1) || !domain.invs->num_trashes,
 		      "trash is left");
+		return;
+	}
+	CHECK(invs->num_invs == invs->max_invs, "a purged array too large");
+	install(invs);
 }
 
 /* The array is for ranges that the callers of the driver can have */

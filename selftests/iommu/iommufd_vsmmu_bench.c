@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What iommufd and VFIO ioctls cost a VMM, in instructions of the CPU: not a test.
+ * And the time that threads take which unmap in one domain, where nobody counts
+ * instructions.
  *
  * Nothing but the ioctl is between two reads of the counter, and the least of
  * BENCH_ROUNDS tries counts.
@@ -16,6 +18,9 @@
 #define BENCH_ROUNDS		32
 
 #define BENCH_IOVA		(4ULL << 30)
+
+/* Mapped in 4K pages to see what the page tables take */
+#define BENCH_TABLES_SIZE	(64UL << 20)
 
 /**
  * enum bench_use - What the devices of a layout are attached to
@@ -43,6 +48,7 @@ enum bench_use {
  * @last: the last device
  * @last_pt_id: what it is attached to, or what is allocated on @ioas_id
  * @other_id: a domain of another IOAS that @last can be attached to
+ * @nr_pages: of page tables before there was a domain for @ioas_id
  * @nr_shifts: how often shift_caches() was called
  */
 struct bench {
@@ -53,6 +59,7 @@ struct bench {
 	struct seat *last;
 	u32 last_pt_id;
 	u32 other_id;
+	long nr_pages;
 	unsigned int nr_shifts;
 };
 
@@ -113,6 +120,7 @@ BENCH_VARIANT(one_smmu_s2, PAGING, SEAT(0, IDLE), SEAT(1, IDLE), SEAT(2, IDLE), 
 	      SEAT(4, IDLE), SEAT(5, IDLE), SEAT(6, IDLE), SEAT(7, IDLE), SEAT(8, IDLE));
 BENCH_VARIANT(one_smmu_direct, SHARED, SEAT(0, DIRECT));
 BENCH_VARIANT(two_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT));
+BENCH_VARIANT(three_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT));
 BENCH_VARIANT(eight_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT),
 	      SEAT(3, DIRECT), SEAT(4, DIRECT), SEAT(5, DIRECT), SEAT(6, DIRECT), SEAT(7, DIRECT));
 BENCH_VARIANT(one_smmu_one_vsmmu, SHARED, SEAT(0, NESTED));
@@ -147,6 +155,7 @@ FIXTURE_SETUP(bench)
 					  &bench->other_id, IOMMU_HWPT_DATA_NONE, NULL, 0));
 	/* What is measured has an IOAS of its own */
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(vm->fd, &bench->ioas_id));
+	bench->nr_pages = nr_iommu_pages(_metadata);
 	if (variant->use < BENCH_SHARED) {
 		flags = variant->use == BENCH_NOBODY ? IOMMU_HWPT_ALLOC_NEST_PARENT : 0;
 		do {
@@ -241,16 +250,22 @@ static const struct bench_size bench_sizes[] = {
 	{ "1G", SZ_1G, BENCH_HUGE(SZ_1G), .rounds = 3 },
 };
 
-static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
-			 const struct bench_size *size)
+static void set_huge_pages(struct __test_metadata *_metadata, int fd, u32 ioas_id, bool on)
 {
 	struct iommu_option huge_pages = {
 		.size = sizeof(huge_pages),
 		.option_id = IOMMU_OPTION_HUGE_PAGES,
 		.op = IOMMU_OPTION_OP_SET,
-		.object_id = bench->ioas_id,
-		.val64 = !size->pages,
+		.object_id = ioas_id,
+		.val64 = on,
 	};
+
+	ASSERT_EQ(0, ioctl(fd, IOMMU_OPTION, &huge_pages));
+}
+
+static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
+			 const struct bench_size *size)
+{
 	void *mem = bench_mmap(_metadata, size->size, size->mmap_flags);
 	struct iommu_ioas_map map = {
 		.size = sizeof(map),
@@ -271,7 +286,7 @@ static void measure_size(struct __test_metadata *_metadata, struct bench *bench,
 	char what[32];
 	int i;
 
-	ASSERT_EQ(0, ioctl(bench->vm.fd, IOMMU_OPTION, &huge_pages));
+	set_huge_pages(_metadata, bench->vm.fd, bench->ioas_id, !size->pages);
 	for (i = 0; i < (size->rounds ?: BENCH_ROUNDS); i++) {
 		BENCH_IOCTL(&least_map, bench->vm.fd, IOMMU_IOAS_MAP, &map);
 		unmap.length = size->size;
@@ -299,6 +314,25 @@ TEST_F(bench, map_unmap)
 
 	for (i = 0; i < (sizes ? ARRAY_SIZE(bench_sizes) : 1); i++)
 		measure_size(_metadata, &self->bench, &bench_sizes[i]);
+}
+
+/* Of all S2 parents together */
+TEST_F(bench, page_tables)
+{
+	struct bench *bench = &self->bench;
+	__u64 iova = BENCH_IOVA;
+	void *mem;
+
+	if (variant->use != BENCH_SHARED || bench->last->vsmmu)
+		return;
+	mem = bench_mmap(_metadata, BENCH_TABLES_SIZE, 0);
+	set_huge_pages(_metadata, bench->vm.fd, bench->ioas_id, false);
+	ASSERT_EQ(0, _test_ioctl_ioas_map(bench->vm.fd, bench->ioas_id, mem, BENCH_TABLES_SIZE,
+					  &iova,
+					  IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE |
+						  IOMMU_IOAS_MAP_FIXED_IOVA));
+	ksft_print_msg("bench: value %s page_tables %ld\n", bench->name,
+		       (nr_iommu_pages(_metadata) - bench->nr_pages) * PAGE_SIZE);
 }
 
 /* Of the last device, from and to nothing and from and to another domain */
@@ -340,6 +374,144 @@ TEST_F(bench, attach_detach)
 	bench_print(bench, "replace_from", &least_leave);
 	bench_print(bench, "replace_to", &least_enter);
 	ksft_print_msg("bench: commands %s detach\n", bench->name);
+}
+
+#define THREADS_MAX		4
+#define THREADS_UNMAPS		500
+#define THREADS_ROUNDS		5
+
+FIXTURE(threads)
+{
+	struct vm vm;
+};
+
+FIXTURE_VARIANT(threads)
+{
+	const char *name;
+	u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(threads, s1)
+{
+	.name = "s1",
+};
+
+FIXTURE_VARIANT_ADD(threads, direct)
+{
+	.name = "direct",
+	.flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
+};
+
+FIXTURE_SETUP(threads)
+{
+	struct vm_layout layout = { 1, { SEAT(0, IDLE) } };
+	u32 id;
+
+	vm_init(_metadata, &self->vm, &layout);
+	if (_metadata->exit_code == KSFT_SKIP)
+		return;
+	ASSERT_EQ(0, _test_cmd_hwpt_alloc(self->vm.fd, self->vm.seat[0].dev_id, self->vm.ioas_id, 0,
+					  variant->flags, &id, IOMMU_HWPT_DATA_NONE, NULL, 0));
+	test_cmd_vfio_attach(self->vm.seat[0].dev, id);
+}
+
+FIXTURE_TEARDOWN(threads)
+{
+	if (self->vm.iommu)
+		vm_cleanup(&self->vm);
+}
+
+/**
+ * struct unmapper - A thread that unmaps pages of its own in a domain that others use
+ * @thread: the thread
+ * @vm: the VM
+ * @iova: of the first page
+ * @begin: all have mapped theirs
+ * @end: all are done
+ * @ret: not 0 if a call has failed
+ */
+struct unmapper {
+	pthread_t thread;
+	struct vm *vm;
+	u64 iova;
+	pthread_barrier_t *begin;
+	pthread_barrier_t *end;
+	int ret;
+};
+
+static void *unmapper_main(void *arg)
+{
+	struct unmapper *me = arg;
+	int i, j;
+
+	for (i = 0; i < THREADS_ROUNDS; i++) {
+		for (j = 0; j < THREADS_UNMAPS; j++) {
+			__u64 iova = me->iova + j * GUEST_PAGE_SIZE;
+
+			me->ret |= _test_ioctl_ioas_map(me->vm->fd, me->vm->ioas_id,
+							vm_page(me->vm, 0), GUEST_PAGE_SIZE, &iova,
+							IOMMU_IOAS_MAP_READABLE |
+								IOMMU_IOAS_MAP_FIXED_IOVA);
+		}
+		pthread_barrier_wait(me->begin);
+		for (j = 0; j < THREADS_UNMAPS; j++)
+			me->ret |= _test_ioctl_ioas_unmap(me->vm->fd, me->vm->ioas_id,
+							  me->iova + j * GUEST_PAGE_SIZE,
+							  GUEST_PAGE_SIZE, NULL);
+		pthread_barrier_wait(me->end);
+	}
+	return NULL;
+}
+
+static u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+static void measure_threads(struct __test_metadata *_metadata, struct vm *vm, const char *name,
+			    unsigned int nr)
+{
+	struct unmapper unmapper[THREADS_MAX];
+	pthread_barrier_t begin, end;
+	struct least least = {};
+	unsigned int i;
+	u64 start;
+
+	pthread_barrier_init(&begin, NULL, nr + 1);
+	pthread_barrier_init(&end, NULL, nr + 1);
+	for (i = 0; i < nr; i++) {
+		unmapper[i] = (struct unmapper){
+			.vm = vm,
+			.iova = BENCH_IOVA + i * SZ_1G,
+			.begin = &begin,
+			.end = &end,
+		};
+		ASSERT_EQ(0, pthread_create(&unmapper[i].thread, NULL, unmapper_main,
+					    &unmapper[i]));
+	}
+	for (i = 0; i < THREADS_ROUNDS; i++) {
+		pthread_barrier_wait(&begin);
+		start = now_us();
+		pthread_barrier_wait(&end);
+		least_add(&least, now_us() - start);
+	}
+	for (i = 0; i < nr; i++) {
+		pthread_join(unmapper[i].thread, NULL);
+		ASSERT_EQ(0, unmapper[i].ret);
+	}
+	ksft_print_msg("bench: value threads_%u_%s unmap_4K-ns %llu seen %u\n", nr, name,
+		       (unsigned long long)(least.val * 1000 / (nr * THREADS_UNMAPS)), least.seen);
+}
+
+TEST_F_TIMEOUT(threads, unmap, 300)
+{
+	unsigned int nr;
+
+	for (nr = 1; nr <= THREADS_MAX; nr *= 2)
+		measure_threads(_metadata, &self->vm, variant->name, nr);
 }
 
 int main(int argc, char *argv[])

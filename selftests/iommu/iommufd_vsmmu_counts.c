@@ -93,33 +93,6 @@ static void send_marker(struct __test_metadata *_metadata, struct vm *self, u32 
 	test_cmd_vsmmu_cmd(viommu_id, cmd_nh_vaa(0, vm_iova(COUNTS_PAGE)));
 }
 
-/* A number that follows @name in a file of lines "name value" */
-static long read_number(struct __test_metadata *_metadata, const char *path, const char *name)
-{
-	char key[64];
-	long val = -1;
-	FILE *f;
-
-	f = fopen(path, "r");
-	ASSERT_NE(NULL, f);
-	while (fscanf(f, "%63s", key) == 1)
-		if (!strcmp(key, name) && fscanf(f, "%ld", &val) == 1)
-			break;
-	fclose(f);
-	return val;
-}
-
-static long nr_iommu_pages(struct __test_metadata *_metadata)
-{
-	/* Fold in what the CPUs have not reported yet */
-	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
-
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(1, write(fd, "1", 1));
-	close(fd);
-	return read_number(_metadata, "/proc/vmstat", "nr_iommu_pages");
-}
-
 TEST_F(counts, unmap)
 {
 	struct vm *vm = &self->vm;

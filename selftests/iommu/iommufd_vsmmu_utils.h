@@ -748,6 +748,46 @@ static void vm_cleanup(struct vm *vm)
 }
 
 /**
+ * read_number() - Read a number that follows its name in a file
+ * @_metadata: the running test
+ * @path: a file of lines "name value"
+ * @name: the name
+ *
+ * Return: the number, or -1 if there is no such name.
+ */
+static long read_number(struct __test_metadata *_metadata, const char *path, const char *name)
+{
+	char key[64];
+	long val = -1;
+	FILE *f;
+
+	f = fopen(path, "r");
+	ASSERT_NE(NULL, f);
+	while (fscanf(f, "%63s", key) == 1)
+		if (!strcmp(key, name) && fscanf(f, "%ld", &val) == 1)
+			break;
+	fclose(f);
+	return val;
+}
+
+/**
+ * nr_iommu_pages() - Count the pages of all IOMMU page tables
+ * @_metadata: the running test
+ *
+ * Return: how many there are.
+ */
+static long nr_iommu_pages(struct __test_metadata *_metadata)
+{
+	/* Fold in what the CPUs have not reported yet */
+	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, "1", 1));
+	close(fd);
+	return read_number(_metadata, "/proc/vmstat", "nr_iommu_pages");
+}
+
+/**
  * vm_run() - Run the tests of a program with struct vm
  * @argc: number of arguments
  * @argv: options of the harness; the devices are known to dma_devices_pick()

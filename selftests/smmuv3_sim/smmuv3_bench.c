@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an unmap costs on simulated SMMUs: not a test. Where the virtual counter counts
- * instructions these are counted, and the driver has to be one that does not wait for
- * its command queue; elsewhere commands, and how long the unmap takes if every CMD_SYNC
- * takes LATENCY_US.
+ * What an unmap costs on simulated SMMUs, and an attach and a detach if an array has many
+ * entries: not a test. Where the virtual counter counts instructions these are counted,
+ * and the driver has to be one that does not wait for its command queue; elsewhere
+ * commands, and how long an unmap takes if every CMD_SYNC takes LATENCY_US.
  */
-#include "smmuv3_sim_machine.h"
+#include "smmuv3_sim_load.h"
 #include "instructions.h"
 
 #define IOVA		0x10000000ULL
 
 /* Long in comparison with everything else that an unmap does in emulation */
-#define LATENCY_US	5000
+#define LATENCY_US	20000
 
 #define ROUNDS		5
 #define ROUNDS_ICOUNT	64
+
+/* Entries of an array: an ASID, and an ATC for each PASID */
+#define ENTRIES_MAX	512
+#define ENTRIES_ROUNDS	16
+
+#define DETACH_ROUNDS	31
+#define DETACH_LOADS	2
 
 /**
  * enum bench_use - What the endpoints are attached to
@@ -136,6 +143,9 @@ TEST_F_TIMEOUT(bench, unmap, 120)
 	}
 	ksft_print_msg("bench: parents %s %u\n", variant->name, bench->nr_parents);
 
+	/* What was sent without CMD_SYNC is not part of it */
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	mark = sim_log_mark(m->sim);
 	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
@@ -158,6 +168,137 @@ TEST_F_TIMEOUT(bench, unmap, 120)
 		       icount ? "" : "-us", (unsigned long long)least.val, least.seen);
 	for (i = 0; i < variant->nr_smmus && !icount; i++)
 		ASSERT_EQ(0, sim_set(&m->smmu[i], 0, 0, 0, 0));
+}
+
+/* Two endpoints, the second one with ATS, and a domain for their PASIDs */
+static __u32 add_endpoints(struct __test_metadata *_metadata, struct machine *m)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+	__u32 other, hwpt;
+	int i;
+
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[0] = SMMUV3_SIM_EP_PASID;
+	cfg.ep_flags[1] = SMMUV3_SIM_EP_PASID | SMMUV3_SIM_EP_ATS;
+	machine_add(_metadata, m, 0, &cfg);
+	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &other));
+	for (i = 0; i < 2; i++) {
+		machine_open(_metadata, m, i, 0, i);
+		ASSERT_EQ(0, _test_cmd_hwpt_alloc(m->iommufd, m->dev[i].id, other, 0,
+						  IOMMU_HWPT_ALLOC_PASID, &hwpt,
+						  IOMMU_HWPT_DATA_NONE, NULL, 0));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], SIM_NO_PASID, hwpt));
+	}
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], IOMMU_HWPT_ALLOC_PASID, &hwpt));
+	return hwpt;
+}
+
+#define INSTRUCTIONS(_least, _call)						\
+	do {									\
+		__u64 __start = instructions();					\
+		int __ret = _call;						\
+										\
+		least_add(_least, instructions() - __start - INSTRUCTIONS_EMPTY); \
+		ASSERT_EQ(0, __ret);						\
+	} while (0)
+
+static void print_entries(int entries, const char *what, const struct least *least)
+{
+	ksft_print_msg("bench: value entries_%d %s %llu seen %u\n", entries, what,
+		       (unsigned long long)least->val, least->seen);
+}
+
+static void measure_entries(struct __test_metadata *_metadata, struct machine *m,
+			    struct sim_dev *dev, __u32 hwpt, __u32 last, int entries)
+{
+	struct least unmap = {}, attach = {}, detach_last = {}, detach_first = {};
+	int i;
+
+	for (i = 0; i < ENTRIES_ROUNDS; i++) {
+		ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+		INSTRUCTIONS(&unmap, machine_unmap(m, IOVA, PAGE));
+		INSTRUCTIONS(&detach_last, sim_vfio_detach(dev, last));
+		INSTRUCTIONS(&attach, sim_vfio_attach(dev, last, hwpt));
+		/* Leaves a hole in the array */
+		INSTRUCTIONS(&detach_first, sim_vfio_detach(dev, 1));
+		ASSERT_EQ(0, sim_vfio_attach(dev, 1, hwpt));
+	}
+	print_entries(entries, "unmap_4K", &unmap);
+	print_entries(entries, "attach", &attach);
+	print_entries(entries, "detach_last", &detach_last);
+	print_entries(entries, "detach_first", &detach_first);
+}
+
+/* Of the array of a domain */
+TEST_F_TIMEOUT(machine, entries, 300)
+{
+	struct machine *m = &self->m;
+	int entries, next;
+	__u32 hwpt;
+
+	if (!counts_instructions())
+		return;
+	hwpt = add_endpoints(_metadata, m);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], 1, hwpt));
+	measure_entries(_metadata, m, &m->dev[0], hwpt, 1, 1);
+	ASSERT_EQ(0, sim_vfio_detach(&m->dev[0], 1));
+
+	next = 2;
+	for (entries = 2; entries <= ENTRIES_MAX; entries++) {
+		__u32 last = entries - 1;
+
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], last, hwpt));
+		if (entries != next)
+			continue;
+		measure_entries(_metadata, m, &m->dev[1], hwpt, last, entries);
+		next *= 2;
+	}
+}
+
+static int compare_times(const void *l, const void *r)
+{
+	__u64 left = *(const __u64 *)l, right = *(const __u64 *)r;
+
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * A PASID of an endpoint with ATS, while nobody and while others unmap in the domain:
+ * how long that takes does depend on the clock of the guest, but with a counter of
+ * instructions for a clock not on what else its host does.
+ */
+TEST_F_TIMEOUT(machine, detach_waits, 300)
+{
+	struct machine *m = &self->m;
+	__u64 time[DETACH_ROUNDS];
+	struct churn churn[DETACH_LOADS];
+	int load, i;
+	__u32 hwpt;
+
+	/* One is the hardware's, one is ours */
+	if (!counts_instructions() || sysconf(_SC_NPROCESSORS_ONLN) < 2 + DETACH_LOADS)
+		return;
+	hwpt = add_endpoints(_metadata, m);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], 1, hwpt));
+	for (load = 0; load <= DETACH_LOADS; load += DETACH_LOADS) {
+		for (i = 0; i < load; i++) {
+			churn[i] = (struct churn){ .m = m, .iova = IOVA + i * BLOCK };
+			churn_start(_metadata, &churn[i]);
+		}
+		for (i = 0; i < DETACH_ROUNDS; i++) {
+			ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], 2, hwpt));
+			time[i] = now_us();
+			ASSERT_EQ(0, sim_vfio_detach(&m->dev[1], 2));
+			time[i] = now_us() - time[i];
+		}
+		for (i = 0; i < load; i++)
+			churn_stop(_metadata, &churn[i]);
+		qsort(time, DETACH_ROUNDS, sizeof(time[0]), compare_times);
+		ksft_print_msg("bench: value load_%d detach_median-us %llu\n", load,
+			       (unsigned long long)time[DETACH_ROUNDS / 2]);
+		ksft_print_msg("bench: value load_%d detach_most-us %llu\n", load,
+			       (unsigned long long)time[DETACH_ROUNDS - 1]);
+	}
 }
 
 TEST_HARNESS_MAIN
