@@ -25,11 +25,12 @@
 
 static struct dma_device *nics[LIVE_NICS];
 static bool have_nics;
+/* Linked once, each test has flows of its own */
+static struct live_traffic live;
 
 FIXTURE(neighbours)
 {
 	struct vm vm;
-	struct live_traffic live;
 	struct nl_sock *uevents;
 };
 
@@ -56,14 +57,12 @@ NEIGHBOURS_VARIANT(three_smmus, SEAT(0, NESTED), SEAT(0, DIRECT), SEAT(1, NESTED
 
 FIXTURE_SETUP(neighbours)
 {
-	const char *bdf[LIVE_NICS];
 	unsigned int i, s, behind = 0;
 
 	if (!have_nics)
 		SKIP(return, "needs two igb behind two SMMUs, linked to each other; name them");
-	for (i = 0; i < LIVE_NICS; i++)
-		bdf[i] = nics[i]->bdf;
-	live_traffic_init(_metadata, &self->live, bdf);
+	pci_guard_test();
+	live_traffic_init(_metadata, &live);
 	if (_metadata->exit_code == KSFT_SKIP)
 		return;
 	/* The first that the NICs must not notice is that neighbours are opened */
@@ -75,7 +74,7 @@ FIXTURE_SETUP(neighbours)
 			behind += !strcmp(nics[i]->iommu_name, self->vm.seat[s].dev->iommu_name);
 	if (!behind)
 		SKIP(return, "no neighbour behind the SMMU of %s or %s; name more devices",
-		     bdf[0], bdf[1]);
+		     nics[0]->bdf, nics[1]->bdf);
 	self->uevents = uevents_open();
 	ASSERT_NE(NULL, self->uevents);
 }
@@ -84,7 +83,7 @@ FIXTURE_TEARDOWN(neighbours)
 {
 	uevents_close(self->uevents);
 	vm_cleanup(&self->vm);
-	live_traffic_stop(&self->live);
+	live_flows_stop(&live);
 }
 
 static void use_all(struct __test_metadata *_metadata, struct vm *vm, int page, int want,
@@ -97,14 +96,14 @@ static void use_all(struct __test_metadata *_metadata, struct vm *vm, int page, 
 }
 
 /* How much has flowed, for whoever reads the log */
-static void tell(struct __test_metadata *_metadata, struct live_traffic *live)
+static void tell(struct __test_metadata *_metadata)
 {
 	unsigned int i;
 
 	for (i = 0; i < LIVE_FLOWS; i++)
-		TH_LOG("info: %s: %lu %s", live->flow[i].name,
-		       (unsigned long)live->flow[i].chunks,
-		       live->flow[i].stream ? "chunks of 48 KiB" : "datagrams");
+		TH_LOG("info: %s: %lu %s", live.flow[i].name,
+		       (unsigned long)live.flow[i].chunks,
+		       live.flow[i].stream ? "chunks of 16 KiB" : "datagrams");
 }
 
 TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
@@ -112,11 +111,11 @@ TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
 	struct vm *vm = &self->vm;
 	unsigned int round, i;
 
-	EXPECT_LIVE_TRAFFIC(&self->live, "neighbours opened");
+	EXPECT_LIVE_TRAFFIC(&live, "neighbours opened");
 	for (round = 0; round < ROUNDS; round++) {
 		vm_attach_all(_metadata, vm);
 		use_all(_metadata, vm, TEST_PAGE, TEST_PAGE, "attached");
-		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbours attached", round);
+		EXPECT_LIVE_TRAFFIC(&live, "round %u, neighbours attached", round);
 
 		vm_map(_metadata, vm, VM_BLOCK_PAGE, VM_BLOCK_PAGE, VM_BLOCK_NR_PAGES);
 		use_all(_metadata, vm, VM_BLOCK_PAGE, VM_BLOCK_PAGE, "2M mapped");
@@ -126,15 +125,15 @@ TEST_F_TIMEOUT(neighbours, attach_unmap_detach, 120)
 		use_all(_metadata, vm, TEST_PAGE, OTHER_PAGE, "page moved");
 		vm_unmap(_metadata, vm, TEST_PAGE, 1);
 		vm_map(_metadata, vm, TEST_PAGE, TEST_PAGE, 1);
-		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, pages unmapped", round);
+		EXPECT_LIVE_TRAFFIC(&live, "round %u, pages unmapped", round);
 
 		for (i = 0; i < vm->nr_seats; i++) {
 			vm_detach(_metadata, vm, &vm->seat[(round + i) % vm->nr_seats]);
-			EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbour %u detached", round,
+			EXPECT_LIVE_TRAFFIC(&live, "round %u, neighbour %u detached", round,
 					    (round + i) % vm->nr_seats);
 		}
 	}
-	tell(_metadata, &self->live);
+	tell(_metadata);
 }
 
 /* A replace never leaves the device without a domain, so it takes other paths */
@@ -154,9 +153,9 @@ TEST_F_TIMEOUT(neighbours, move_between_direct_and_nested, 120)
 				vm_move(_metadata, vm, seat, SEAT_NESTED, &vm->vsmmu[i]);
 			EXPECT_DMA(TEST_PAGE, vm, seat, seat_iova(seat, TEST_PAGE), "moved");
 		}
-		EXPECT_LIVE_TRAFFIC(&self->live, "round %u, neighbours moved", round);
+		EXPECT_LIVE_TRAFFIC(&live, "round %u, neighbours moved", round);
 	}
-	tell(_metadata, &self->live);
+	tell(_metadata);
 }
 
 /*
@@ -169,12 +168,12 @@ TEST_F_TIMEOUT(neighbours, fault_is_its_own, 120)
 	unsigned int asked = 0, others = 0, ms;
 
 	vm_attach_all(_metadata, &self->vm);
-	EXPECT_LIVE_TRAFFIC(&self->live, "before the fault");
+	EXPECT_LIVE_TRAFFIC(&live, "before the fault");
 	vm_unmap(_metadata, &self->vm, TEST_PAGE, 1);
 	EXPECT_DMA(DMA_FAULT, &self->vm, seat, seat_iova(seat, TEST_PAGE), "unmapped");
 	for (ms = 0; ms < EVENT_MS && !asked; ms += 10) {
 		usleep(10000);
-		others += live_smmu_events(&self->live, seat->dev->bdf, &asked);
+		others += live_smmu_events(&live, seat->dev->bdf, &asked);
 	}
 	EXPECT_NE(0, asked)
 	{
@@ -182,11 +181,11 @@ TEST_F_TIMEOUT(neighbours, fault_is_its_own, 120)
 	}
 	EXPECT_EQ(0, others)
 	{
-		TH_LOG("%s", self->live.error);
+		TH_LOG("%s", live.error);
 	}
 	usleep(EVENT_MS * 1000);
-	EXPECT_EQ(0, live_smmu_events(&self->live, seat->dev->bdf, &asked));
-	EXPECT_LIVE_TRAFFIC(&self->live, "after the fault");
+	EXPECT_EQ(0, live_smmu_events(&live, seat->dev->bdf, &asked));
+	EXPECT_LIVE_TRAFFIC(&live, "after the fault");
 }
 
 struct removal {
@@ -253,7 +252,7 @@ TEST_F_TIMEOUT(neighbours, unplug_and_plug_in, 120)
 		ASSERT_EQ(0, removal.ret);
 		expect_uevent(_metadata, self->uevents, "unbind", "pci", removal.bdf);
 		expect_uevent(_metadata, self->uevents, "remove", "pci", removal.bdf);
-		EXPECT_LIVE_TRAFFIC(&self->live, "%s unplugged", removal.bdf);
+		EXPECT_LIVE_TRAFFIC(&live, "%s unplugged", removal.bdf);
 
 		ASSERT_EQ(0, pci_rescan());
 		expect_uevent(_metadata, self->uevents, "add", "pci", removal.bdf);
@@ -263,9 +262,27 @@ TEST_F_TIMEOUT(neighbours, unplug_and_plug_in, 120)
 		expect_uevent(_metadata, self->uevents, "bind", "pci", removal.bdf);
 		sit_down_again(_metadata, vm, seat);
 		use_all(_metadata, vm, TEST_PAGE, TEST_PAGE, "plugged in again");
-		EXPECT_LIVE_TRAFFIC(&self->live, "%s plugged in", removal.bdf);
+		EXPECT_LIVE_TRAFFIC(&live, "%s plugged in", removal.bdf);
 	}
-	tell(_metadata, &self->live);
+	tell(_metadata);
+}
+
+static int run(int argc, char *argv[])
+{
+	const char *bdf[LIVE_NICS];
+	bool lists = false;
+	int i, ret;
+
+	for (i = 1; i < argc; i++)
+		lists |= !strcmp(argv[i], "-l") || !strcmp(argv[i], "-h");
+	if (!have_nics || lists)
+		return vm_run(argc, argv);
+	for (i = 0; i < LIVE_NICS; i++)
+		bdf[i] = nics[i]->bdf;
+	live_nics_start(&live, bdf);
+	ret = vm_run(argc, argv);
+	live_nics_stop(&live);
+	return ret;
 }
 
 int main(int argc, char *argv[])
@@ -279,5 +296,5 @@ int main(int argc, char *argv[])
 	have_nics = dma_devices_pick(want, LIVE_NICS, nics);
 	for (i = 0; have_nics && i < LIVE_NICS; i++)
 		dma_device_reserve(nics[i]);
-	return pci_guard_run(bdf, nr, vm_run, argc, argv);
+	return pci_guard_run(bdf, nr, run, argc, argv);
 }

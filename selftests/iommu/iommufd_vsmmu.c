@@ -115,7 +115,7 @@ static void check_all_seats(struct __test_metadata *_metadata, struct vm *vm, in
 
 TEST_F(shared_parent, s2_unmap_faults_every_device)
 {
-	static const struct {
+	const struct {
 		const char *name;
 		int page;
 		int nr;
@@ -823,7 +823,7 @@ TEST_F(uapi, bad_invalidation_arrays_are_refused)
 		{ "data that is not mapped", self->vsmmu->id, (void *)8UL, type, sizeof(arg[0]),
 		  2, 0, EFAULT },
 		{ "entry_len 0", self->vsmmu->id, arg, type, 0, 2, 0, EINVAL },
-		{ "entry_len above a page", self->vsmmu->id, arg, type, GUEST_PAGE_SIZE + 8,
+		{ "entry_len above a page", self->vsmmu->id, arg, type, PAGE_SIZE + 8,
 		  2, 0, EINVAL },
 		{ "entry_num far too large", self->vsmmu->id, arg, type, sizeof(arg[0]), ~0U,
 		  0, EINVAL },

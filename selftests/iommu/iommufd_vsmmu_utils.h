@@ -12,7 +12,9 @@
  *	driver	what the device drivers in this program need, per device
  *
  * "Page" in the tests is such a number. vm_ipa() is its address behind stage 2
- * and vm_iova() what a guest maps to it unless the test does something else.
+ * and vm_iova() what a guest maps to it unless the test does something else. It has
+ * the size of the kernel's pages; of bigger ones devices use what a guest's page, of
+ * 4K, covers.
  */
 #ifndef __SELFTEST_IOMMUFD_VSMMU_UTILS
 #define __SELFTEST_IOMMUFD_VSMMU_UTILS
@@ -31,7 +33,7 @@
 
 #define VM_NR_PAGES		16
 #define VM_BLOCK_PAGE		VM_NR_PAGES
-#define VM_BLOCK_NR_PAGES	(GUEST_BLOCK_SIZE / GUEST_PAGE_SIZE)
+#define VM_BLOCK_NR_PAGES	(GUEST_BLOCK_SIZE / PAGE_SIZE)
 #define VM_TOTAL_PAGES		(VM_NR_PAGES + VM_BLOCK_NR_PAGES)
 
 #define VM_TABLES_IPA		0x0540000000ULL
@@ -42,6 +44,7 @@
 #define VM_PAGES_IOVA		0x1956780000ULL
 #define VM_BLOCK_IOVA		0x2a67800000ULL
 
+#define VM_MAX_PAGE_SIZE	(64UL << 10)
 #define VM_MAX_SEATS		16
 
 /* All guests use the same ASID: that must not matter */
@@ -243,15 +246,15 @@ static int _test_cmd_vsmmu_invalidate(int fd, u32 viommu_id, struct smmuv3_cmd *
 static inline u64 vm_ipa(int page)
 {
 	if (page < VM_BLOCK_PAGE)
-		return VM_PAGES_IPA + page * GUEST_PAGE_SIZE;
-	return VM_BLOCK_IPA + (page - VM_BLOCK_PAGE) * GUEST_PAGE_SIZE;
+		return VM_PAGES_IPA + page * PAGE_SIZE;
+	return VM_BLOCK_IPA + (page - VM_BLOCK_PAGE) * PAGE_SIZE;
 }
 
 static inline u64 vm_iova(int page)
 {
 	if (page < VM_BLOCK_PAGE)
-		return VM_PAGES_IOVA + page * GUEST_PAGE_SIZE;
-	return VM_BLOCK_IOVA + (page - VM_BLOCK_PAGE) * GUEST_PAGE_SIZE;
+		return VM_PAGES_IOVA + page * PAGE_SIZE;
+	return VM_BLOCK_IOVA + (page - VM_BLOCK_PAGE) * PAGE_SIZE;
 }
 
 /* What @seat has to use to reach @page */
@@ -262,7 +265,7 @@ static inline u64 seat_iova(const struct seat *seat, int page)
 
 static inline void *vm_page(const struct vm *vm, int page)
 {
-	return vm->pages + page * GUEST_PAGE_SIZE;
+	return vm->pages + page * PAGE_SIZE;
 }
 
 /**
@@ -275,7 +278,7 @@ static inline void *vm_page(const struct vm *vm, int page)
  */
 static void vm_map(struct __test_metadata *_metadata, struct vm *self, int page, int to, int nr)
 {
-	test_ioctl_ioas_map_fixed(vm_page(self, to), nr * GUEST_PAGE_SIZE, vm_ipa(page));
+	test_ioctl_ioas_map_fixed(vm_page(self, to), nr * PAGE_SIZE, vm_ipa(page));
 	if (self->nr_pages < to + nr)
 		self->nr_pages = to + nr;
 }
@@ -291,7 +294,7 @@ static void vm_map(struct __test_metadata *_metadata, struct vm *self, int page,
  */
 static void vm_unmap(struct __test_metadata *_metadata, struct vm *self, int page, int nr)
 {
-	test_ioctl_ioas_unmap(vm_ipa(page), nr * GUEST_PAGE_SIZE);
+	test_ioctl_ioas_unmap(vm_ipa(page), nr * PAGE_SIZE);
 }
 
 /**
@@ -309,8 +312,8 @@ static void vm_unmap(struct __test_metadata *_metadata, struct vm *self, int pag
  */
 static int vm_where(struct vm *vm, int ret, bool reports_faults)
 {
-	static const char zero[GUEST_PAGE_SIZE];
-	u32 expected[GUEST_PAGE_SIZE / sizeof(u32)] = {};
+	static const char zero[VM_MAX_PAGE_SIZE];
+	static u32 expected[VM_MAX_PAGE_SIZE / sizeof(u32)];
 	int result = DMA_LOST;
 	int page;
 	size_t i;
@@ -319,14 +322,14 @@ static int vm_where(struct vm *vm, int ret, bool reports_faults)
 		expected[VM_DMA_OFFSET / sizeof(u32) + i] = htole32(DMA_PATTERN);
 
 	for (page = 0; page < vm->nr_pages; page++) {
-		if (!memcmp(vm_page(vm, page), zero, GUEST_PAGE_SIZE))
+		if (!memcmp(vm_page(vm, page), zero, PAGE_SIZE))
 			continue;
 		if (result == DMA_LOST && !ret &&
-		    !memcmp(vm_page(vm, page), expected, GUEST_PAGE_SIZE))
+		    !memcmp(vm_page(vm, page), expected, PAGE_SIZE))
 			result = page;
 		else
 			result = DMA_TORN;
-		memset(vm_page(vm, page), 0, GUEST_PAGE_SIZE);
+		memset(vm_page(vm, page), 0, PAGE_SIZE);
 	}
 	if (result == DMA_LOST && (ret || !reports_faults))
 		result = DMA_FAULT;
@@ -473,7 +476,7 @@ static void vm_s1_init(struct vm *vm, struct guest_s1 *s1, u16 asid)
 	unsigned int i;
 
 	guest_s1_init(s1, &vm->ram, asid);
-	guest_s1_map(s1, vm_iova(0), vm_ipa(0), VM_NR_PAGES * GUEST_PAGE_SIZE);
+	guest_s1_map(s1, vm_iova(0), vm_ipa(0), VM_NR_PAGES * PAGE_SIZE);
 	guest_s1_map(s1, vm_iova(VM_BLOCK_PAGE), vm_ipa(VM_BLOCK_PAGE), GUEST_BLOCK_SIZE);
 	for (i = 0; i < vm->nr_seats; i++)
 		guest_s1_map(s1, vm->driver[i].iova, vm->driver[i].iova, vm->driver[i].size);
@@ -622,7 +625,7 @@ static void vm_init_memory(struct __test_metadata *_metadata, struct vm *self)
 	ASSERT_NE(MAP_FAILED, self->ram.vaddr);
 	test_ioctl_ioas_map_fixed(self->ram.vaddr, self->ram.size, self->ram.ipa);
 
-	self->pages = mmap(NULL, VM_TOTAL_PAGES * GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE,
+	self->pages = mmap(NULL, VM_TOTAL_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->pages);
 	for (page = 0; page < VM_NR_PAGES; page++)
@@ -792,14 +795,11 @@ static long nr_iommu_pages(struct __test_metadata *_metadata)
  * @argc: number of arguments
  * @argv: options of the harness; the devices are known to dma_devices_pick()
  *
- * Return: exit status. Skips all if the kernel's pages are not those of the guest.
+ * Return: exit status
  */
 static int vm_run(int argc, char *argv[])
 {
 	PAGE_SIZE = sysconf(_SC_PAGESIZE);
-	if (PAGE_SIZE != GUEST_PAGE_SIZE)
-		ksft_exit_skip("the kernel's pages are %lu bytes, the guest's %lu\n", PAGE_SIZE,
-			       GUEST_PAGE_SIZE);
 	return test_harness_run(argc, argv);
 }
 

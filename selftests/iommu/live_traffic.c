@@ -363,46 +363,30 @@ static int nics_start(struct live_traffic *live)
 	return nic_wait_carrier(live, &live->nic[0]) ?: nic_wait_carrier(live, &live->nic[1]);
 }
 
-int live_traffic_start(struct live_traffic *live, const char *const bdf[LIVE_NICS],
-		       uint64_t seed)
+int live_nics_start(struct live_traffic *live, const char *const bdf[LIVE_NICS])
 {
 	unsigned int i;
-	int ret;
 
 	memset(live, 0, sizeof(*live));
 	for (i = 0; i < LIVE_NICS; i++) {
 		live->nic[i].bdf = bdf[i];
 		live->nic[i].netns = -1;
 	}
-	for (i = 0; i < LIVE_FLOWS; i++)
-		live->flow[i] = (struct live_flow){ .tx = -1, .rx = -1 };
 	live->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	live->home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (live->kmsg < 0 || live->home < 0 || geteuid()) {
 		live->skip = true;
 		return fail(live, "needs root, /dev/kmsg and network namespaces");
 	}
-	lseek(live->kmsg, 0, SEEK_END);
-
-	pci_guard_test();
-	ret = nics_start(live);
-	for (i = 0; i < LIVE_FLOWS && !ret; i++)
-		ret = flow_start(live, i, seed);
+	live->linked = !nics_start(live);
 	enter(live, live->home);
-	return ret;
+	return live->linked ? 0 : -1;
 }
 
-void live_traffic_stop(struct live_traffic *live)
+void live_nics_stop(struct live_traffic *live)
 {
 	unsigned int i;
 
-	live->stop = true;
-	for (i = 0; i < live->nr_running; i++)
-		pthread_join(live->flow[i].thread, NULL);
-	for (i = 0; i < LIVE_FLOWS; i++) {
-		close(live->flow[i].tx);
-		close(live->flow[i].rx);
-	}
 	for (i = 0; i < LIVE_NICS; i++) {
 		struct live_nic *nic = &live->nic[i];
 
@@ -414,6 +398,36 @@ void live_traffic_stop(struct live_traffic *live)
 	}
 	close(live->home);
 	close(live->kmsg);
+}
+
+int live_flows_start(struct live_traffic *live, uint64_t seed)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < LIVE_FLOWS; i++)
+		live->flow[i] = (struct live_flow){ .tx = -1, .rx = -1 };
+	/* Why not is in @live->error */
+	if (!live->linked)
+		return -1;
+	lseek(live->kmsg, 0, SEEK_END);
+	for (i = 0; i < LIVE_FLOWS && !ret; i++)
+		ret = flow_start(live, i, seed);
+	enter(live, live->home);
+	return ret;
+}
+
+void live_flows_stop(struct live_traffic *live)
+{
+	unsigned int i;
+
+	live->stop = true;
+	for (i = 0; i < live->nr_running; i++)
+		pthread_join(live->flow[i].thread, NULL);
+	for (i = 0; i < LIVE_FLOWS; i++) {
+		close(live->flow[i].tx);
+		close(live->flow[i].rx);
+	}
 }
 
 int live_traffic_check(struct live_traffic *live)

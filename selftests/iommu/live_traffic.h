@@ -15,7 +15,8 @@
 
 #define LIVE_NICS	2
 #define LIVE_FLOWS	4
-#define LIVE_CHUNK	(48 << 10)
+/* Of a stream: enough for many packets at once, little enough to come soon */
+#define LIVE_CHUNK	(16 << 10)
 
 struct nl_sock;
 
@@ -71,7 +72,8 @@ struct live_flow {
  * @nr_running: flows with a thread
  * @stop: ends the flows
  * @kmsg: the kernel's log
- * @skip: live_traffic_start() failed since something is missing
+ * @linked: the NICs are there and have a link
+ * @skip: live_nics_start() failed since something is missing
  * @error: why a function failed, in words
  */
 struct live_traffic {
@@ -81,26 +83,44 @@ struct live_traffic {
 	unsigned int nr_running;
 	atomic_bool stop;
 	int kmsg;
+	bool linked;
 	bool skip;
 	char error[256];
 };
 
 /**
- * live_traffic_start() - Link two NICs and let data flow
- * @live: to be filled; live_traffic_stop() has to follow, whatever this returns
+ * live_nics_start() - Link two NICs
+ * @live: to be filled; live_nics_stop() has to follow, whatever this returns
  * @bdf: the NICs; they are bound to their own driver if they are not
- * @seed: of all data
+ *
+ * A link takes seconds to come up. Processes that are forked later can all use it, one
+ * after the other.
  *
  * Return: 0 or -1, see @live->skip and @live->error.
  */
-int live_traffic_start(struct live_traffic *live, const char *const bdf[LIVE_NICS],
-		       uint64_t seed);
+int live_nics_start(struct live_traffic *live, const char *const bdf[LIVE_NICS]);
 
 /**
- * live_traffic_stop() - End the flows and take the NICs out of their namespaces
- * @live: after live_traffic_start()
+ * live_nics_stop() - Take the NICs out of their namespaces
+ * @live: after live_nics_start()
  */
-void live_traffic_stop(struct live_traffic *live);
+void live_nics_stop(struct live_traffic *live);
+
+/**
+ * live_flows_start() - Let data flow
+ * @live: after live_nics_start(); live_flows_stop() has to follow, whatever this returns
+ * @seed: of all data
+ *
+ * Return: 0 or -1, see @live->skip and @live->error, which may be those of
+ * live_nics_start().
+ */
+int live_flows_start(struct live_traffic *live, uint64_t seed);
+
+/**
+ * live_flows_stop() - End the flows
+ * @live: after live_flows_start()
+ */
+void live_flows_stop(struct live_traffic *live);
 
 /**
  * live_traffic_check() - See whether all is well

@@ -9,22 +9,20 @@
 #include "seeded.h"
 
 /**
- * live_traffic_init() - live_traffic_start() in the set-up of a fixture
+ * live_traffic_init() - live_flows_start() in the set-up of a fixture
  * @_metadata: the running test
- * @live: to be filled
- * @bdf: the NICs
+ * @live: after live_nics_start()
  *
  * Skips if something is missing, ends the test if something fails. $SEED changes the
  * data.
  */
-static void live_traffic_init(struct __test_metadata *_metadata, struct live_traffic *live,
-			      const char * const bdf[LIVE_NICS])
+static void live_traffic_init(struct __test_metadata *_metadata, struct live_traffic *live)
 {
 	__u64 seed = seeded_setting("SEED", 1);
 	int ret;
 
 	ksft_print_msg("SEED=%llu\n", (unsigned long long)seed);
-	ret = live_traffic_start(live, bdf, seed);
+	ret = live_flows_start(live, seed);
 	if (ret && live->skip)
 		SKIP(return, "%s", live->error);
 	ASSERT_EQ(0, ret)

@@ -39,12 +39,15 @@ FIXTURE_SETUP(hotplug)
 	ASSERT_NE(NULL, self->smmus);
 	self->endpoints = uevents_open();
 	ASSERT_NE(NULL, self->endpoints);
-	live_traffic_init(_metadata, &self->live, nic_bdf);
+	pci_guard_test();
+	live_nics_start(&self->live, nic_bdf);
+	live_traffic_init(_metadata, &self->live);
 }
 
 FIXTURE_TEARDOWN(hotplug)
 {
-	live_traffic_stop(&self->live);
+	live_flows_stop(&self->live);
+	live_nics_stop(&self->live);
 	uevents_close(self->endpoints);
 	uevents_close(self->smmus);
 	machine_exit(_metadata, &self->m);

@@ -65,6 +65,9 @@ static void machine_init(struct __test_metadata *_metadata, struct machine *m)
 	{
 		TH_LOG("cannot open the simulator: %s", strerror(-m->sim));
 	}
+	/* So are the tables that the kernel makes, and those of the tests */
+	if (sysconf(_SC_PAGESIZE) != PAGE)
+		SKIP(return, "needs a kernel with pages of 4K");
 	m->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, m->iommufd);
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &m->ioas));
