@@ -34,67 +34,6 @@ static struct {
 	struct arm_smmu_invs *build;
 } domain;
 
-static void build_one(struct arm_smmu_device *smmu, unsigned int type,
-		      unsigned int id, unsigned int ssid, bool range)
-{
-	struct arm_smmu_inv *inv = &domain.build->inv[domain.build->num_invs++];
-	struct arm_smmu_cmd cmd;
-
-	*inv = (struct arm_smmu_inv){
-		.smmu = smmu,
-		.type = type,
-		.id = id,
-		.ssid = ssid,
-		.pgsize = range && smmu->range ? formats[domain.format].tg : 0,
-	};
-	switch (type) {
-	case INV_TYPE_S1_ASID:
-		cmd = arm_smmu_make_cmd_tlbi(smmu->e2h ? CMDQ_OP_TLBI_EL2_VA :
-							 CMDQ_OP_TLBI_NH_VA,
-					     id, 0);
-		inv->nsize_opcode = smmu->e2h ? CMDQ_OP_TLBI_EL2_ASID :
-						CMDQ_OP_TLBI_NH_ASID;
-		break;
-	case INV_TYPE_S2_VMID:
-	case INV_TYPE_S2_VMID_VSMMU:
-		cmd = arm_smmu_make_cmd_tlbi(CMDQ_OP_TLBI_S2_IPA, 0, id);
-		inv->nsize_opcode = CMDQ_OP_TLBI_S12_VMALL;
-		break;
-	case INV_TYPE_S2_VMID_S1_CLEAR:
-		cmd = arm_smmu_make_cmd_tlbi(CMDQ_OP_TLBI_NH_ALL, 0, id);
-		break;
-	default:
-		cmd = arm_smmu_make_cmd_atc_inv(id, ssid, 0, 0);
-		break;
-	}
-	inv->cmd = cmd.data[0];
-}
-
-/* As arm_smmu_master_build_invs() does, for the device that @s describes */
-static void build_device(const struct step *s)
-{
-	static const unsigned int types[] = {
-		[DEVICE_S1] = INV_TYPE_S1_ASID,
-		[DEVICE_S2] = INV_TYPE_S2_VMID,
-		[DEVICE_NESTED] = INV_TYPE_S2_VMID_VSMMU,
-	};
-	struct arm_smmu_device *smmu = &smmus[s->smmu % NUM_SMMUS];
-	unsigned int kind = s->kind % NUM_KINDS, i;
-	unsigned int id = s->id + 1 + 256 * kind;
-
-	domain.build->num_invs = 0;
-	build_one(smmu, types[kind], id, 0, true);
-	if (kind == DEVICE_NESTED)
-		build_one(smmu, INV_TYPE_S2_VMID_S1_CLEAR, id, 0, true);
-	for (i = 0; i != s->streams % (MAX_STREAMS + 1); i++)
-		if (kind == DEVICE_NESTED)
-			build_one(smmu, INV_TYPE_ATS_FULL,
-				  0x10000 + 8 * s->id + i, 0, false);
-		else
-			build_one(smmu, INV_TYPE_ATS, 8 * s->id + i,
-				  s->ssid, false);
-}
-
 void *invs_zalloc(size_t size)
 {
 	return fail_alloc ? NULL : calloc(1, size);
@@ -135,7 +74,7 @@ static void attach(const struct step *s)
 
 	if (domain.num_devices == MAX_DEVICES)
 		return;
-	build_device(s);
+	build_device(domain.build, s, formats[domain.format].tg);
 	copy = copy_invs();
 	fail_alloc = s->fail & 1;
 	invs = arm_smmu_invs_merge(domain.invs, domain.build);
@@ -162,7 +101,8 @@ static void detach(const struct step *s)
 	if (!domain.num_devices)
 		return;
 	which = s->which % domain.num_devices;
-	build_device(&domain.devices[which]);
+	build_device(domain.build, &domain.devices[which],
+		     formats[domain.format].tg);
 	domain.devices[which] = domain.devices[--domain.num_devices];
 	arm_smmu_invs_unref(domain.invs, domain.build);
 	for (i = 0; i != domain.build->num_invs; i++) {

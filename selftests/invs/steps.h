@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <linux/types.h>
 
 #define MAX_STEPS	256
 
@@ -37,6 +38,9 @@ struct step {
 	uint8_t unused[6];
 	uint64_t iova, size;
 };
+
+struct arm_smmu_invs;
+void build_device(struct arm_smmu_invs *build, const struct step *s, u8 tg);
 
 void steps_run(const struct step *steps, size_t num);
 void steps_random(struct step *steps, size_t num, uint64_t seed);

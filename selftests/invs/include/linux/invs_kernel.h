@@ -14,6 +14,16 @@
 #include <linux/bitops.h>
 #include <linux/bits.h>
 
+/* TSan takes those of tools/include for plain accesses */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#undef READ_ONCE
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#undef WRITE_ONCE
+#define WRITE_ONCE(x, value)	__atomic_store_n(&(x), value, __ATOMIC_RELAXED)
+#endif
+#endif
+
 #ifndef __counted_by
 #define __counted_by(member)
 #endif
