@@ -51,6 +51,7 @@ function leaf(name, result, text,	i, want, reason) {
 		}
 	cases++
 	c_program[cases] = program; c_name[cases] = name; c_text[cases] = text
+	c_raw[cases] = raw
 	# A bug may break more than its test.
 	if (run["bug"] && want == "pass" && result == "fail") {
 		c_class[cases] = "xfail"
@@ -115,8 +116,8 @@ function result_line(d, line,	ok, name, result, text, sub_leaves) {
 		leaf((d > 2 ? subtest[d] "." : "") name, result,
 			result == "fail" && diag != "" ? diag : text)
 	}
-	diag = ""
-	kunit = 0
+	diag = raw = ""
+	nraw = kunit = 0
 }
 
 function program_end(name, result, text, sub_leaves) {
@@ -187,13 +188,20 @@ FILENAME ~ /\/problems$/ { problem($0); next }
 		subtest[depth] = substr(line, 12)
 		next
 	}
+	# The first of what a case prints, for junit.xml
+	if (depth && line !~ /^(not )?ok |^1\.\.[0-9]|(RUN|OK|FAIL)  |Totals:/ && nraw++ < 60) {
+		text = line
+		sub(/^[# ]+/, "", text)
+		raw = raw text "\n"
+	}
 	if (match(line, /^1\.\.[0-9]+/)) {
 		plan[depth] = substr(line, 4, RLENGTH - 3) + 0
 		done[depth] = 0
 	} else if (line ~ /^(not )?ok /) {
 		result_line(depth, line)
 	} else if (line ~ /RUN  /) {
-		diag = ""
+		diag = raw = ""
+		nraw = 0
 	} else if (kunit && line !~ /^[# ]*$/ || line ~ /:[0-9]+:|[Ee]xpected|EXPECTATION|ASSERTION|[Ff]ail|kill/ && line !~ /FAIL  |Totals|PASSED|FAILED:/) {
 		sub(/^[# ]+/, "", line)
 		# What KUnit says after this may be any text.
@@ -238,6 +246,8 @@ END {
 				printf "<skipped message=\"%s\"/>", xml(c_text[c]) > junit
 			else if (c_class[c] != "pass")
 				printf "<failure type=\"%s\" message=\"%s\"/>", c_class[c], xml(c_text[c]) > junit
+			if (c_class[c] != "pass" && c_raw[c] != "")
+				printf "<system-out>%s</system-out>", xml(c_raw[c]) > junit
 			print "</testcase>" > junit
 		}
 		print "</testsuite>" > junit

@@ -138,6 +138,7 @@ config_fragments()	# NAME
 # arrays belong to the tests, not to what is measured.
 driver_options()	# DIR
 {
+	[ "${CONFIG-}" != gcov ] || echo GCOV_PROFILE=y
 	grep -q '/test\.config$' < <(config_fragments "${CONFIG:-test}") || return 0
 	! grep -q ARM_SMMU_V3_DEBUG_INVS "$1/Makefile" ||
 		printf '%s\n' CONFIG_ARM_SMMU_V3_DEBUG_INVS=y \
@@ -182,4 +183,15 @@ catalogue()
 series()
 {
 	sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$top/kernel/series"
+}
+
+# Where a result comes from, as lines of a file "run"; inside the tool root.
+provenance()	# DRIVER-FOLDER
+{
+	echo "date=$(date -u +'%F %T') UTC"
+	echo "commit=$(git -C "$top" describe --always --dirty 2> /dev/null || echo unknown)"
+	echo "patches=$(cat "$top/kernel/series" "$top"/kernel/patches/* | key)"
+	echo "source=$(cd "$1" && cat ./*.[ch] | key)"
+	echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
+	echo "qemu=$(qemu-system-aarch64 --version | sed -n '1s/.*version //p')"
 }

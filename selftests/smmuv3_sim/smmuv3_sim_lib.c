@@ -263,36 +263,69 @@ int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats)
 static const char *command_name(__u32 op)
 {
 	static const char * const name[] = {
+		[CMD_PREFETCH_CONFIG] = "PREFETCH_CONFIG",
 		[CMD_CFGI_STE] = "CFGI_STE",
+		[CMD_CFGI_ALL] = "CFGI_ALL",
 		[CMD_CFGI_CD] = "CFGI_CD",
+		[CMD_CFGI_CD_ALL] = "CFGI_CD_ALL",
 		[CMD_TLBI_NH_ALL] = "TLBI_NH_ALL",
 		[CMD_TLBI_NH_ASID] = "TLBI_NH_ASID",
 		[CMD_TLBI_NH_VA] = "TLBI_NH_VA",
+		[CMD_TLBI_NH_VAA] = "TLBI_NH_VAA",
 		[CMD_TLBI_S12_VMALL] = "TLBI_S12_VMALL",
 		[CMD_TLBI_S2_IPA] = "TLBI_S2_IPA",
+		[CMD_TLBI_NSNH_ALL] = "TLBI_NSNH_ALL",
 		[CMD_ATC_INV] = "ATC_INV",
+		[CMD_SYNC] = "CMD_SYNC",
 	};
 
 	return op < sizeof(name) / sizeof(*name) && name[op] ? name[op] : "command";
 }
 
-/* The command that would have dropped the entry, as a person writes it */
-static void owed_str(const struct smmuv3_sim_stale *stale, char *buf, size_t size)
+/* A command as a person writes it, with the fields that matter to it */
+static int command_str(char *buf, size_t size, __u32 op, __u32 sid, __u32 ssid, __u32 asid,
+		       __u32 vmid, __u64 address)
 {
-	int len = snprintf(buf, size, "%s", command_name(stale->owed));
+	int len = snprintf(buf, size, "%s", command_name(op));
 
-	if (stale->owed == CMD_TLBI_NH_VA || stale->owed == CMD_TLBI_NH_ASID)
-		len += snprintf(buf + len, size - len, " asid %u", stale->asid);
-	else if (stale->owed >= CMD_TLBI_NH_ALL && stale->owed < CMD_ATC_INV)
-		len += snprintf(buf + len, size - len, " vmid %u", stale->vmid);
-	else
-		len += snprintf(buf + len, size - len, " sid %u", stale->sid);
-	if (stale->ssid != SIM_NO_PASID &&
-	    (stale->owed == CMD_ATC_INV || stale->owed == CMD_CFGI_CD))
-		len += snprintf(buf + len, size - len, " ssid %u", stale->ssid);
-	if (stale->owed == CMD_TLBI_NH_VA || stale->owed == CMD_TLBI_S2_IPA ||
-	    stale->owed == CMD_ATC_INV)
-		snprintf(buf + len, size - len, " %#llx", stale->address);
+	if (op == CMD_TLBI_NH_VA || op == CMD_TLBI_NH_ASID)
+		len += snprintf(buf + len, size - len, " asid %u", asid);
+	if (op >= CMD_TLBI_NH_ALL && op < CMD_TLBI_NSNH_ALL && (vmid || op >= CMD_TLBI_S12_VMALL))
+		len += snprintf(buf + len, size - len, " vmid %u", vmid);
+	if ((op >= CMD_CFGI_STE && op <= CMD_CFGI_CD_ALL && op != CMD_CFGI_ALL) ||
+	    op == CMD_ATC_INV)
+		len += snprintf(buf + len, size - len, " sid %u", sid);
+	if (ssid != SIM_NO_PASID && (op == CMD_ATC_INV || op == CMD_CFGI_CD))
+		len += snprintf(buf + len, size - len, " ssid %u", ssid);
+	if (op == CMD_TLBI_NH_VA || op == CMD_TLBI_NH_VAA || op == CMD_TLBI_S2_IPA ||
+	    op == CMD_ATC_INV)
+		len += snprintf(buf + len, size - len, " %#llx", address);
+	return len;
+}
+
+/* CMD_ATC_INV: there is a SubstreamID */
+#define CMD_0_SSV	BIT_ULL(11)
+
+const char *sim_last_commands_str(int fd)
+{
+	struct smmuv3_sim_command cmd[10];
+	__u64 mark = sim_log_mark(fd);
+	static char buf[900];
+	int i, nr, len = 0;
+
+	nr = sim_log_read(fd, mark > 10 ? mark - 10 : 0, cmd, sizeof(cmd) / sizeof(*cmd));
+	for (i = 0; i < nr; i++) {
+		__u32 high = cmd[i].data[0] >> 32, ssid = cmd[i].data[0] >> 12 & 0xfffff;
+		__u32 op = cmd[i].data[0] & 0xff;
+		bool no_ssid = op == CMD_ATC_INV && !(cmd[i].data[0] & CMD_0_SSV);
+
+		len += snprintf(buf + len, sizeof(buf) - len, " | %llu SMMU %u: ", cmd[i].seq,
+				cmd[i].id);
+		len += command_str(buf + len, sizeof(buf) - len, op, high,
+				   no_ssid ? SIM_NO_PASID : ssid, high >> 16, high & 0xffff,
+				   cmd[i].data[1] & CMD_1_ADDR_MASK);
+	}
+	return buf;
 }
 
 const char *sim_stale_str(const struct smmuv3_sim_stale *stale)
@@ -331,7 +364,8 @@ const char *sim_stale_str(const struct smmuv3_sim_stale *stale)
 	len += snprintf(buf + len, sizeof(buf) - len, ": %s", why[stale->why]);
 	if (stale->now)
 		len += snprintf(buf + len, sizeof(buf) - len, " (%#llx)", stale->now);
-	owed_str(stale, owed, sizeof(owed));
+	command_str(owed, sizeof(owed), stale->owed, stale->sid, stale->ssid, stale->asid,
+		    stale->vmid, stale->address);
 	if (stale->doomed_seq)
 		snprintf(buf + len, sizeof(buf) - len,
 			 ", missing CMD_SYNC after command %llu, which drops it",

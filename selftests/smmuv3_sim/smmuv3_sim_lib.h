@@ -236,6 +236,15 @@ int sim_stats(struct sim_smmu *smmu, struct smmuv3_sim_stats *stats);
 const char *sim_stale_str(const struct smmuv3_sim_stale *stale);
 
 /**
+ * sim_last_commands_str() - The last commands of all SMMUs
+ * @fd: the simulator
+ *
+ * Return: text in a buffer that the next call uses again: " | number SMMU: command"
+ * for each of them.
+ */
+const char *sim_last_commands_str(int fd);
+
+/**
  * sim_violation_str() - Say which rule was broken
  * @violation: by what
  *

@@ -469,10 +469,12 @@ static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int t
 		EXPECT_EQ(0, sim_audit((_m)->sim, &__stale, NULL))		\
 		{								\
 			TH_LOG("%s: %s", __when, sim_stale_str(&__stale));	\
+			TH_LOG("last commands%s", sim_last_commands_str((_m)->sim)); \
 		}								\
 		EXPECT_EQ(0, sim_violation((_m)->sim, &__violation))		\
 		{								\
 			TH_LOG("%s: %s", __when, sim_violation_str(&__violation)); \
+			TH_LOG("last commands%s", sim_last_commands_str((_m)->sim)); \
 		}								\
 	} while (0)
 
