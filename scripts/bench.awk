@@ -80,7 +80,7 @@ function claim(i, where,	b, o, line, n, cells, run, k, pair) {
 # this driver's queue takes for each.
 function lower_bound(i,	key, queue) {
 	key = what[i] SUBSEP other[i]
-	if (least[i] != "-" || what[i] !~ /^unmap/) return least[i]
+	if (least[i] != "-" || what[i] !~ /^unmap/ || kind[i] == "ns") return least[i]
 	if (kind[i] == "whole")
 		return cell("other", "whole", other[i], what[i]) - more("other", other[i], what[i])
 	if (kind[i] == "sweep")

@@ -16,7 +16,7 @@ do for [kind in "inval sweep syncs us"] {
 	set output kind . ".svg"
 	set title kind eq "inval" ? "Invalidation: instructions more than with nobody attached" : \
 		kind eq "sweep" ? "The same without the command queue: instructions" : \
-		kind eq "syncs" ? "CMD\\_SYNCs" : "Waiting: microseconds of the guest, 20000 for each CMD\\_SYNC"
+		kind eq "syncs" ? "CMD\\_SYNCs" : "Waiting: microseconds of the guest, 50000 for each CMD\\_SYNC"
 	file = sprintf("< grep '^%s unmap_4K' bench.csv | sed 's/^[a-z]* unmap_4K //; s,/[^\",]*,,'", kind)
 	plot file using 3:xtic(1) title "7.3.4", "" using 4 title driver
 }

@@ -428,6 +428,8 @@ FIXTURE_TEARDOWN(threads)
  * @iova: of the first page
  * @begin: all have mapped theirs
  * @end: all are done
+ * @from: when it began to unmap
+ * @to: when it was done
  * @ret: not 0 if a call has failed
  */
 struct unmapper {
@@ -436,8 +438,18 @@ struct unmapper {
 	u64 iova;
 	pthread_barrier_t *begin;
 	pthread_barrier_t *end;
+	u64 from;
+	u64 to;
 	int ret;
 };
+
+static u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
 
 static void *unmapper_main(void *arg)
 {
@@ -454,21 +466,15 @@ static void *unmapper_main(void *arg)
 								IOMMU_IOAS_MAP_FIXED_IOVA);
 		}
 		pthread_barrier_wait(me->begin);
+		me->from = now_us();
 		for (j = 0; j < THREADS_UNMAPS; j++)
 			me->ret |= _test_ioctl_ioas_unmap(me->vm->fd, me->vm->ioas_id,
 							  me->iova + j * GUEST_PAGE_SIZE,
 							  GUEST_PAGE_SIZE, NULL);
+		me->to = now_us();
 		pthread_barrier_wait(me->end);
 	}
 	return NULL;
-}
-
-static u64 now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
 }
 
 static void measure_threads(struct __test_metadata *_metadata, struct vm *vm, const char *name,
@@ -477,8 +483,8 @@ static void measure_threads(struct __test_metadata *_metadata, struct vm *vm, co
 	struct unmapper unmapper[THREADS_MAX];
 	pthread_barrier_t begin, end;
 	struct least least = {};
-	unsigned int i;
-	u64 start;
+	unsigned int i, j;
+	u64 from, to;
 
 	pthread_barrier_init(&begin, NULL, nr + 1);
 	pthread_barrier_init(&end, NULL, nr + 1);
@@ -494,9 +500,14 @@ static void measure_threads(struct __test_metadata *_metadata, struct vm *vm, co
 	}
 	for (i = 0; i < THREADS_ROUNDS; i++) {
 		pthread_barrier_wait(&begin);
-		start = now_us();
 		pthread_barrier_wait(&end);
-		least_add(&least, now_us() - start);
+		from = unmapper[0].from;
+		to = unmapper[0].to;
+		for (j = 1; j < nr; j++) {
+			from = min(from, unmapper[j].from);
+			to = max(to, unmapper[j].to);
+		}
+		least_add(&least, to - from);
 	}
 	for (i = 0; i < nr; i++) {
 		pthread_join(unmapper[i].thread, NULL);

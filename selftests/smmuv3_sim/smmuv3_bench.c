@@ -11,7 +11,7 @@
 #define IOVA		0x10000000ULL
 
 /* Long in comparison with everything else that an unmap does in emulation */
-#define LATENCY_US	20000
+#define LATENCY_US	50000
 
 #define ROUNDS		5
 #define ROUNDS_ICOUNT	64
