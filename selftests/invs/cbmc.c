@@ -269,3 +269,181 @@ void prove_atc(void)
 	prove(start <= range.iova, "from its start");
 	prove(last - start < 4096UL << size, "to its end");
 }
+
+/*
+ * A sweep, as what it asks of the driver. The first word of a command says which
+ * entry it is for: the array passes the upper half on.
+ */
+#define OP		0x11
+#define NSIZE_OP	0x22
+
+static struct {
+	const struct arm_smmu_invs *invs;
+	unsigned long iova;
+	size_t size;
+	unsigned int phase;
+	bool sent[MAX];
+	bool waiting[ARRAY_SIZE(smmus)]; /* a CMD_SYNC is posted */
+	size_t witness; /* any entry, */
+	unsigned int cmds; /* its commands */
+	u64 next; /* and all before that is invalidated for it */
+} sweep;
+
+static bool swept_all(const struct arm_smmu_inv *inv)
+{
+	return !sweep.size || sweep.size == SIZE_MAX ||
+	       (!inv->pgsize && sweep.size >= 512 * 4096UL);
+}
+
+static bool is_owed(const struct arm_smmu_inv *inv)
+{
+	return inv->users && !(inv->type == INV_TYPE_S2_VMID_S1_CLEAR &&
+			       swept_all(inv));
+}
+
+static bool is_by_address(const struct arm_smmu_inv *inv)
+{
+	return inv->type < INV_TYPE_S2_VMID_S1_CLEAR && !swept_all(inv);
+}
+
+static bool waiting(void)
+{
+	return sweep.waiting[0] || sweep.waiting[1] || sweep.waiting[2];
+}
+
+static void prove_cmd(struct arm_smmu_device *smmu,
+		      const struct arm_smmu_cmd *cmd)
+{
+	size_t i = cmd->data[0] >> 32;
+	const struct arm_smmu_inv *inv = &sweep.invs->inv[i];
+
+	prove(i < sweep.invs->num_invs && is_owed(inv),
+	      "no command for nobody");
+	prove(inv->smmu == smmu, "to the right SMMU");
+	prove(!sweep.waiting[smmu - smmus], "one CMD_SYNC for an SMMU");
+	prove(phase_of(inv) >= sweep.phase, "in the sequence of the phases");
+	if (phase_of(inv) != sweep.phase)
+		prove(!waiting(), "the phase before is finished");
+	sweep.phase = phase_of(inv);
+	sweep.sent[i] = true;
+	if (i != sweep.witness)
+		return;
+	sweep.cmds++;
+	prove((cmd->data[0] & 0xff) ==
+		      (inv->type < INV_TYPE_S2_VMID_S1_CLEAR &&
+				       swept_all(inv) ? NSIZE_OP : OP),
+	      "the right command");
+	if (!is_by_address(inv))
+		return;
+	prove((cmd->data[1] & ~0xfffUL) == sweep.next, "no gap");
+	sweep.next += inv->pgsize ? (((cmd->data[0] >> 12) & 0x1f) + 1)
+					    << (((cmd->data[0] >> 20) & 0x3f) + 12) :
+				    4096;
+}
+
+/* Waiting before all SMMUs have something to do would be slow */
+static void prove_all_posted(void)
+{
+	size_t i;
+
+	for (i = 0; i != sweep.invs->num_invs; i++)
+		if (phase_of(&sweep.invs->inv[i]) == sweep.phase)
+			prove(sweep.sent[i] || !is_owed(&sweep.invs->inv[i]),
+			      "posted to all before it waits");
+}
+
+static void prove_batch(struct arm_smmu_device *smmu,
+			const struct arm_smmu_cmdq_batch *cmds)
+{
+	int i;
+
+	for (i = 0; i != cmds->num; i++)
+		prove_cmd(smmu, &cmds->cmds[i]);
+}
+
+void arm_smmu_cmdq_batch_flush(struct arm_smmu_device *smmu,
+			       struct arm_smmu_cmdq_batch *cmds)
+{
+	prove(false, "not full with so few commands");
+	assume(false);
+}
+
+int arm_smmu_cmdq_batch_submit(struct arm_smmu_device *smmu,
+			       struct arm_smmu_cmdq_batch *cmds)
+{
+	prove_batch(smmu, cmds);
+	prove_all_posted();
+	return 0;
+}
+
+int arm_smmu_cmdq_issue_cmd_p(struct arm_smmu_device *smmu,
+			      struct arm_smmu_cmd *cmd, bool sync)
+{
+	prove(sync, "with a CMD_SYNC");
+	prove_cmd(smmu, cmd);
+	prove_all_posted();
+	return 0;
+}
+
+void arm_smmu_cmdq_batch_post(struct arm_smmu_device *smmu,
+			      struct arm_smmu_cmdq_batch *cmds,
+			      struct arm_smmu_cmdq_waits *waits)
+{
+	if (!cmds->num)
+		return;
+	prove_batch(smmu, cmds);
+	sweep.waiting[smmu - smmus] = true;
+	waits->num++;
+}
+
+void arm_smmu_cmdq_wait_all(struct arm_smmu_cmdq_waits *waits)
+{
+	prove_all_posted();
+	memset(sweep.waiting, 0, sizeof(sweep.waiting));
+	waits->num = 0;
+}
+
+/*
+ * Of 1 or 2 pages, which takes a command each without range invalidation; of 545,
+ * which takes two with it and is everything without; and of everything.
+ */
+void prove_sweep(void)
+{
+	struct arm_smmu_invs *invs = any_domain();
+	const struct arm_smmu_inv *inv;
+	size_t i, pages = nondet_size();
+	bool leaf = nondet_bool();
+
+	for (i = 0; i != invs->num_invs; i++) {
+		invs->inv[i].cmd = (u64)i << 32 | OP;
+		invs->inv[i].nsize_opcode = NSIZE_OP;
+	}
+	/* It comes with an INV_TYPE_S2_VMID_VSMMU */
+	assume(invs->num_invs != 1 ||
+	       invs->inv[0].type != INV_TYPE_S2_VMID_S1_CLEAR);
+	assume(pages <= 2 || pages == 545);
+	sweep.invs = invs;
+	sweep.size = pages * 4096;
+	sweep.iova = nondet_long();
+	assume(sweep.iova < 1UL << 51 && !(sweep.iova & 0xfff));
+	if (!sweep.size)
+		sweep.iova = 0;
+	sweep.next = sweep.iova;
+	sweep.witness = nondet_size();
+	assume(sweep.witness < invs->num_invs);
+	arm_smmu_invs_sweep(invs, sweep.iova, sweep.size, 4096, leaf);
+
+	prove(!waiting(), "the last phase is finished");
+	for (i = 0; i != invs->num_invs; i++)
+		prove(sweep.sent[i] == is_owed(&invs->inv[i]),
+		      "everybody gets what he is owed");
+	inv = &invs->inv[sweep.witness];
+	if (!is_owed(inv))
+		return;
+	if (!is_by_address(inv)) {
+		prove(sweep.cmds == 1, "one command");
+		return;
+	}
+	prove(sweep.next >= sweep.iova + sweep.size, "all of it");
+	prove(sweep.next - sweep.iova - sweep.size <= 4096 * !leaf, "no more than it");
+}
