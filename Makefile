@@ -3,7 +3,7 @@
 # its settings from the environment (make VERB SETTING=value exports them).
 export DRIVER TEST CONFIG CPUS SEED ROUNDS TRACE TIMEOUT JOBS KSRC KMEMLEAK BUG SOB
 
-.PHONY: help kselftest kselftest-tar check check-full repro shell tree export report series counts bench prove coverage list clean
+.PHONY: help kselftest kselftest-tar check check-full repro shell tree export report series drift counts bench prove coverage list clean
 help:
 	@scripts/help
 
@@ -16,7 +16,7 @@ check:
 check-full:
 	@scripts/check full
 
-kselftest-tar shell tree export report repro series counts bench prove coverage:
+kselftest-tar shell tree export report repro series drift counts bench prove coverage:
 	@scripts/$@
 
 list:

@@ -9,6 +9,11 @@ function xml(s) {
 	return s
 }
 
+function suite(name, tests, failures, skipped) {
+	printf "<testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" errors=\"0\" skipped=\"%d\">\n", \
+		xml(name), tests, failures, skipped > junit
+}
+
 # A shell glob as an anchored regular expression.
 function glob(s) {
 	gsub(/[].[\\^$+(){}|]/, "\\\\&", s); gsub(/\*/, ".*", s); gsub(/\?/, ".", s)
@@ -236,7 +241,8 @@ END {
 		totals += count[name, "skip"]; totalw += wrong
 		printf "%-28s %6d %6d %6d %6d\n", name, count[name, "pass"], \
 			count[name, "xfail"], count[name, "skip"], wrong
-		printf "<testsuite name=\"%s\">\n", xml(name) > junit
+		suite(name, count[name, "pass"] + count[name, "xfail"] + count[name, "skip"] + wrong, \
+			wrong, count[name, "xfail"] + count[name, "skip"])
 		for (c = 1; c <= cases; c++) {
 			if (c_program[c] != name) continue
 			printf "<testcase classname=\"%s\" name=\"%s\">", xml(name), xml(c_name[c]) > junit
@@ -252,7 +258,7 @@ END {
 		}
 		print "</testsuite>" > junit
 	}
-	print "<testsuite name=\"run\">" > junit
+	suite("run", nproblems, nproblems, 0)
 	for (i = 1; i <= nproblems; i++)
 		printf "<testcase classname=\"run\" name=\"problem %d\"><failure message=\"%s\"/></testcase>\n", \
 			i, xml(problems[i] quote[i]) > junit

@@ -195,3 +195,15 @@ provenance()	# DRIVER-FOLDER
 	echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
 	echo "qemu=$(qemu-system-aarch64 --version | sed -n '1s/.*version //p')"
 }
+
+# The mails of build/series as a maintainer takes them, on branch "mails" of DIR,
+# with the files only that they touch.
+take_mails()	# BASE DIR
+{
+	git clone -q --shared --no-checkout --branch base "$1" "$2"
+	sed -n 's,^diff --git a/\(.*\) b/.*,\1,p' "$build"/series/*.patch | sort -u |
+		git -C "$2" sparse-checkout set --no-cone --stdin
+	git -C "$2" checkout -q -b mails base
+	GIT_COMMITTER_NAME=m GIT_COMMITTER_EMAIL=m@localhost git -C "$2" am -q \
+		"$build"/series/000[1-9]*.patch "$build"/series/00[1-9][0-9]*.patch
+}
