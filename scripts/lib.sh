@@ -195,3 +195,16 @@ provenance()	# DRIVER-FOLDER
 	echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
 	echo "qemu=$(qemu-system-aarch64 --version | sed -n '1s/.*version //p')"
 }
+
+# What the kernel of a guest complains of first, by its log on stdin
+complaint()
+{
+	awk -f "$top/scripts/splats.awk" | sed -nE 's/^kernel log: \[[^]]*\] *//p' | head -n 1
+}
+
+# The same of a guest that is still running, or that it has said nothing for a minute
+trouble()	# RESULTS
+{
+	sed -nE 's/^[0-9]+,[^;]*;/[] /p' "$1/kmsg.raw" | complaint
+	[ -z "$(find "$1/ktap.log" -mmin +1)" ] || [ -z "$(find "$1/kmsg.raw" -mmin +1)" ] || echo hangs
+}
