@@ -207,3 +207,16 @@ take_mails()	# BASE DIR
 	GIT_COMMITTER_NAME=m GIT_COMMITTER_EMAIL=m@localhost git -C "$2" am -q \
 		"$build"/series/000[1-9]*.patch "$build"/series/00[1-9][0-9]*.patch
 }
+
+# What the kernel of a guest complains of first, by its log on stdin
+complaint()
+{
+	awk -f "$top/scripts/splats.awk" | sed -nE 's/^kernel log: \[[^]]*\] *//p' | head -n 1
+}
+
+# The same of a guest that is still running, or that it has said nothing for a minute
+trouble()	# RESULTS
+{
+	sed -nE 's/^[0-9]+,[^;]*;/[] /p' "$1/kmsg.raw" | complaint
+	[ -z "$(find "$1/ktap.log" -mmin +1)" ] || [ -z "$(find "$1/kmsg.raw" -mmin +1)" ] || echo hangs
+}
