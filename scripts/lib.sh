@@ -185,13 +185,19 @@ series()
 	sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$top/kernel/series"
 }
 
+# The source of a driver, as one word.
+driver_key()	# DRIVER-FOLDER
+{
+	find "$1" -maxdepth 1 -name '*.[ch]' ! -name '*.mod.c' | sort | xargs cat | key
+}
+
 # Where a result comes from, as lines of a file "run"; inside the tool root.
 provenance()	# DRIVER-FOLDER
 {
 	echo "date=$(date -u +'%F %T') UTC"
 	echo "commit=$(git -C "$top" describe --always --dirty 2> /dev/null || echo unknown)"
 	echo "patches=$(cat "$top/kernel/series" "$top"/kernel/patches/* | key)"
-	echo "source=$(cd "$1" && cat ./*.[ch] | key)"
+	echo "source=$(driver_key "$1")"
 	echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
 	echo "qemu=$(qemu-system-aarch64 --version | sed -n '1s/.*version //p')"
 }

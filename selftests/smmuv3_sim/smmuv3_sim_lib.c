@@ -310,7 +310,7 @@ const char *sim_last_commands_str(int fd)
 {
 	struct smmuv3_sim_command cmd[10];
 	__u64 mark = sim_log_mark(fd);
-	static char buf[900];
+	static char buf[1200];
 	int i, nr, len = 0;
 
 	nr = sim_log_read(fd, mark > 10 ? mark - 10 : 0, cmd, sizeof(cmd) / sizeof(*cmd));
@@ -324,6 +324,10 @@ const char *sim_last_commands_str(int fd)
 		len += command_str(buf + len, sizeof(buf) - len, op, high,
 				   no_ssid ? SIM_NO_PASID : ssid, high >> 16, high & 0xffff,
 				   cmd[i].data[1] & CMD_1_ADDR_MASK);
+		if ((op == CMD_TLBI_NH_VA || op == CMD_TLBI_S2_IPA) && cmd[i].data[1] & CMD_1_TG(3))
+			len += snprintf(buf + len, sizeof(buf) - len, " num %llu scale %llu ttl %llu",
+					cmd[i].data[0] >> 12 & 31, cmd[i].data[0] >> 20 & 31,
+					cmd[i].data[1] >> 8 & 3);
 	}
 	return buf;
 }
