@@ -325,7 +325,8 @@ const char *sim_last_commands_str(int fd)
 				   no_ssid ? SIM_NO_PASID : ssid, high >> 16, high & 0xffff,
 				   cmd[i].data[1] & CMD_1_ADDR_MASK);
 		if ((op == CMD_TLBI_NH_VA || op == CMD_TLBI_S2_IPA) && cmd[i].data[1] & CMD_1_TG(3))
-			len += snprintf(buf + len, sizeof(buf) - len, " num %llu scale %llu ttl %llu",
+			len += snprintf(buf + len, sizeof(buf) - len,
+					" num %llu scale %llu ttl %llu",
 					cmd[i].data[0] >> 12 & 31, cmd[i].data[0] >> 20 & 31,
 					cmd[i].data[1] >> 8 & 3);
 	}
