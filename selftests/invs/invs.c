@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,23 +28,6 @@
 #define STEPS		64
 /* Seconds of CPU that no test case takes: one that never ends fails as well */
 #define HANGS		2
-
-void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fputs("failed: ", stderr);
-	vfprintf(stderr, format, args);
-	fputs("\n", stderr);
-	va_end(args);
-	exit(1);
-}
-
-void invs_warn(const char *file, int line, const char *condition)
-{
-	fail("warning at %s:%d: %s", basename((char *)file), line, condition);
-}
 
 static void limit_time(void)
 {

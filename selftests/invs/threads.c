@@ -19,7 +19,6 @@
 #include <asm/barrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -81,23 +80,6 @@ struct arm_smmu_device smmus[NUM_SMMUS] = {
 };
 
 static u64 page = 1; /* its version */
-
-void __noreturn fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fputs("failed: ", stderr);
-	vfprintf(stderr, format, args);
-	fputs("\n", stderr);
-	va_end(args);
-	_exit(1);
-}
-
-void invs_warn(const char *file, int line, const char *condition)
-{
-	fail("warning at %s:%d: %s", file, line, condition);
-}
 
 void *invs_zalloc(size_t size)
 {
