@@ -145,7 +145,7 @@ FILENAME ~ /\/run$/ {
 
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
-	if ($1 == "test" || $1 == "timeout") next
+	if ($1 == "test" || $1 == "timeout" || $1 == "config") next
 	if ($1 == "problem" && match($0, / # ./)) {
 		p_text[++nexpected] = substr($0, 9, RSTART - 9)
 		p_reason[nexpected] = substr($0, RSTART + 3)

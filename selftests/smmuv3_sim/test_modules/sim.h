@@ -435,6 +435,7 @@ int sim_pci_init(void);
 void sim_pci_exit(void);
 int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *create);
 void sim_pci_remove(struct sim_instance *inst);
+u32 sim_pci_config(const struct sim_endpoint *ep, unsigned int where, unsigned int size);
 bool sim_pci_ats_enabled(struct sim_endpoint *ep);
 bool sim_pci_pasid_enabled(struct sim_endpoint *ep);
 

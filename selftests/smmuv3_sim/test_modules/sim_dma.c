@@ -4,7 +4,6 @@
  * ioctl or of their registers.
  */
 #include <linux/slab.h>
-#include <linux/unaligned.h>
 
 #include "sim.h"
 
@@ -165,12 +164,12 @@ int sim_endpoint_dma(struct sim_endpoint *ep, struct smmuv3_sim_dma *dma, void *
 /* Where a BAR is in the instance's window, NULL if it is switched off */
 static void __iomem *sim_bar(struct sim_endpoint *ep, int bar, u32 size)
 {
-	u8 *reg = ep->cfg + PCI_BASE_ADDRESS_0 + 8 * bar;
-	u64 addr = (get_unaligned_le32(reg) & PCI_BASE_ADDRESS_MEM_MASK) |
-		   (u64)get_unaligned_le32(reg + 4) << 32;
+	unsigned int reg = PCI_BASE_ADDRESS_0 + 8 * bar;
+	u64 addr = (sim_pci_config(ep, reg, 4) & PCI_BASE_ADDRESS_MEM_MASK) |
+		   (u64)sim_pci_config(ep, reg + 4, 4) << 32;
 	u64 offset = addr - ep->inst->mem.start;
 
-	if (!(get_unaligned_le16(ep->cfg + PCI_COMMAND) & PCI_COMMAND_MEMORY) ||
+	if (!(sim_pci_config(ep, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) ||
 	    offset > SIM_WINDOW_SIZE - size)
 		return NULL;
 	return ep->inst->window + offset;
@@ -203,7 +202,7 @@ static void sim_exerciser_dma(struct sim_endpoint *ep, void __iomem *regs, u32 c
 		status = EXERCISER_STATUS_BOUNDS;
 	} else if (type == EXERCISER_DMA_TYPE ||
 		   (type == EXERCISER_DMA_TRANSLATED && (ctl & EXERCISER_DMA_ATC)) ||
-		   !(get_unaligned_le16(ep->cfg + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
+		   !(sim_pci_config(ep, PCI_COMMAND, 2) & PCI_COMMAND_MASTER)) {
 		status = EXERCISER_STATUS_ERROR;
 	} else {
 		memcpy_fromio(ep->buffer, buffer + offset, dma.length);

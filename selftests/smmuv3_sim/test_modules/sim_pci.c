@@ -101,6 +101,26 @@ static void sim_init_config_space(struct sim_endpoint *ep)
 }
 
 /**
+ * sim_pci_config() - Read an endpoint's configuration space
+ * @ep: the endpoint
+ * @where: offset of the first byte
+ * @size: bytes, up to four
+ *
+ * At any time, while somebody else writes to it.
+ *
+ * Return: the bytes, the first is the lowest.
+ */
+u32 sim_pci_config(const struct sim_endpoint *ep, unsigned int where, unsigned int size)
+{
+	unsigned int i;
+	u32 val = 0;
+
+	for (i = 0; i < size; i++)
+		val |= (u32)READ_ONCE(ep->cfg[where + i]) << (8 * i);
+	return val;
+}
+
+/**
  * sim_pci_ats_enabled() - Whether an endpoint's ATS is on
  * @ep: the endpoint
  *
@@ -108,8 +128,7 @@ static void sim_init_config_space(struct sim_endpoint *ep)
  */
 bool sim_pci_ats_enabled(struct sim_endpoint *ep)
 {
-	return ep->ats &&
-	       get_unaligned_le16(ep->cfg + ep->ats + PCI_ATS_CTRL) & PCI_ATS_CTRL_ENABLE;
+	return ep->ats && sim_pci_config(ep, ep->ats + PCI_ATS_CTRL, 2) & PCI_ATS_CTRL_ENABLE;
 }
 
 /**
@@ -121,7 +140,7 @@ bool sim_pci_ats_enabled(struct sim_endpoint *ep)
 bool sim_pci_pasid_enabled(struct sim_endpoint *ep)
 {
 	return ep->pasid &&
-	       get_unaligned_le16(ep->cfg + ep->pasid + PCI_PASID_CTRL) & PCI_PASID_CTRL_ENABLE;
+	       sim_pci_config(ep, ep->pasid + PCI_PASID_CTRL, 2) & PCI_PASID_CTRL_ENABLE;
 }
 
 static struct sim_instance *sim_bus_to_instance(struct pci_bus *bus)
@@ -145,14 +164,11 @@ static struct sim_endpoint *sim_slot(struct pci_bus *bus, unsigned int devfn)
 static int sim_config_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
 {
 	struct sim_endpoint *ep = sim_slot(bus, devfn);
-	int i;
 
 	*val = ~0;
 	if (!ep)
 		return PCIBIOS_DEVICE_NOT_FOUND;
-	*val = 0;
-	for (i = 0; i < size; i++)
-		*val |= (u32)ep->cfg[where + i] << (8 * i);
+	*val = sim_pci_config(ep, where, size);
 	return PCIBIOS_SUCCESSFUL;
 }
 
@@ -168,7 +184,8 @@ static int sim_config_write(struct pci_bus *bus, unsigned int devfn, int where, 
 	ats = sim_pci_ats_enabled(ep);
 	for (i = 0; i < size; i++) {
 		mask = ep->wmask[where + i];
-		ep->cfg[where + i] = (ep->cfg[where + i] & ~mask) | (val >> (8 * i) & mask);
+		WRITE_ONCE(ep->cfg[where + i],
+			   (ep->cfg[where + i] & ~mask) | (val >> (8 * i) & mask));
 	}
 	/* An ATC is empty when ATS is turned on */
 	if (!ats && sim_pci_ats_enabled(ep))
