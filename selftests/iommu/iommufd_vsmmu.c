@@ -634,9 +634,10 @@ TEST_F(moving, between_vsmmus_and_direct)
 /*
  * Everything is made and destroyed over and over while another device has a
  * vSMMU on the same SMMU. An id that leaks shows where there are few (an SMMU
- * with 8 bits runs out) and in the rig's trace; memory, under kmemleak.
+ * with 8 bits runs out) and in the rig's trace; memory, under kmemleak. With KCSAN
+ * it takes longer than the harness allows by itself.
  */
-TEST_F(moving, create_and_destroy_rounds)
+TEST_F_TIMEOUT(moving, create_and_destroy_rounds, 120)
 {
 	static const u32 flags[] = { 0, IOMMU_HWPT_ALLOC_NEST_PARENT };
 	struct vm *vm = &self->vm;
