@@ -146,14 +146,15 @@ FILENAME ~ /\/run$/ {
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
 	if ($1 == "test" || $1 == "timeout" || $1 == "config") next
-	if ($1 == "problem" && match($0, / # ./)) {
-		p_text[++nexpected] = substr($0, 9, RSTART - 9)
+	if (($1 == "problem" || $1 == "may") && match($0, / # ./)) {
+		p_text[++nexpected] = substr($0, length($1) + 2, RSTART - length($1) - 2)
+		p_used[nexpected] = $1 == "may"
 		p_reason[nexpected] = substr($0, RSTART + 3)
 		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
 		next
 	}
 	if (($1 != "fail" && $1 != "skip") || NF < 5 || $4 != "#") {
-		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem TEXT # reason\"")
+		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem|may TEXT # reason\"")
 		next
 	}
 	nexpect++
