@@ -141,7 +141,7 @@ FIXTURE_TEARDOWN(sim)
 	machine_exit(_metadata, &self->m);
 }
 
-TEST_F(sim, limits_and_bad_input)
+TEST_F_TIMEOUT(sim, limits_and_bad_input, 120)
 {
 	struct machine *m = &self->m;
 	struct smmuv3_sim_create cfg = sim_default();
