@@ -198,7 +198,11 @@ provenance()	# DRIVER-FOLDER
 	echo "commit=$(git -C "$top" describe --always --dirty 2> /dev/null || echo unknown)"
 	echo "patches=$(cat "$top/kernel/series" "$top"/kernel/patches/* | key)"
 	echo "source=$(driver_key "$1")"
-	echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
+	if [ "${COMPILER-}" = clang ]; then
+		echo "compiler=clang $(clang -dumpversion)"
+	else
+		echo "compiler=gcc $(aarch64-linux-gnu-gcc -dumpfullversion)"
+	fi
 	echo "qemu=$(qemu-system-aarch64 --version | sed -n '1s/.*version //p')"
 }
 

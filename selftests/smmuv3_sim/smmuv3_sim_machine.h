@@ -57,17 +57,17 @@ static void machine_init(struct __test_metadata *_metadata, struct machine *m)
 	*m = (struct machine){ .iommufd = -1 };
 	for (i = 0; i < MACHINE_DEVS; i++)
 		m->dev[i].vfio = -1;
+	/* So are the tables that the kernel makes, and those of the tests */
+	if (sysconf(_SC_PAGESIZE) != PAGE)
+		SKIP(_exit(0), "needs a kernel with pages of 4K");
 	m->sim = sim_open();
 	if (m->sim == -ENOENT || m->sim == -ENODEV)
-		SKIP(return, "%s", m->sim == -ENOENT ? "no test_modules/smmuv3_sim.ko" :
+		SKIP(_exit(0), "%s", m->sim == -ENOENT ? "no test_modules/smmuv3_sim.ko" :
 						       "no ivshmem device for registers");
 	ASSERT_LE(0, m->sim)
 	{
 		TH_LOG("cannot open the simulator: %s", strerror(-m->sim));
 	}
-	/* So are the tables that the kernel makes, and those of the tests */
-	if (sysconf(_SC_PAGESIZE) != PAGE)
-		SKIP(return, "needs a kernel with pages of 4K");
 	m->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, m->iommufd);
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &m->ioas));
