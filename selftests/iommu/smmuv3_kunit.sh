@@ -5,7 +5,7 @@
 # SMMU, but a kernel with CONFIG_ARM_SMMU_V3_KUNIT_TEST=m and KUNIT_DEBUGFS=y.
 
 ksft_skip=4
-modules="arm-smmu-v3-test arm-smmu-v3-cmds-test"
+modules="arm-smmu-v3-test arm-smmu-v3-cmds-test arm-smmu-v3-cmdq-test"
 results=/sys/kernel/debug/kunit
 failslab=/sys/kernel/debug/failslab
 
