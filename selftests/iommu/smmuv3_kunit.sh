@@ -3,9 +3,10 @@
 #
 # Load the KUnit tests of the SMMUv3 driver and pass their KTAP on. They need no
 # SMMU, but a kernel with CONFIG_ARM_SMMU_V3_KUNIT_TEST=m and KUNIT_DEBUGFS=y.
+# KUNIT_FIRST=1: end with the first module that has a failure.
 
 ksft_skip=4
-modules="arm-smmu-v3-test arm-smmu-v3-cmds-test"
+modules="arm-smmu-v3-test arm-smmu-v3-cmds-test arm-smmu-v3-cmdq-test"
 results=/sys/kernel/debug/kunit
 failslab=/sys/kernel/debug/failslab
 
@@ -44,6 +45,7 @@ for module in $modules; do
 		! grep -q '^ *not ok' "$suite/results" || status=1
 	done
 	modprobe -r "$module"
+	[ -z "${KUNIT_FIRST-}" ] || [ $status -eq 0 ] || break
 done
 
 if [ -d $failslab ]; then

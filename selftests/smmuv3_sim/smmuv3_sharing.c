@@ -812,6 +812,11 @@ TEST_F(machine, stream_named_twice_goes)
 	{
 		TH_LOG("the kernel does not name the device that faults");
 	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", m->smmu[0].bdf[1]);
+	ASSERT_EQ(0, access(path, F_OK))
+	{
+		TH_LOG("the driver does not take an endpoint that names its StreamID twice");
+	}
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", m->smmu[0].bdf[1]);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	ASSERT_LE(0, fd);
