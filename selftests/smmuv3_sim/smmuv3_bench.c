@@ -126,12 +126,11 @@ static void attach(struct __test_metadata *_metadata, struct bench *bench, enum 
 }
 
 /*
- * An ioctl can meet the allocator's cache of a CPU in a state that costs the same few
- * instructions more in every round of a case. Mappings that stay, in an IOAS without
- * a domain, move it on.
+ * Leave a mapping in an IOAS without a domain. Where the allocator's caches run empty is
+ * chance; with this it does not happen in the same place in every round.
  */
-static void move_caches(struct __test_metadata *_metadata, struct machine *m, __u32 ioas,
-			unsigned int round)
+static void shift_caches(struct __test_metadata *_metadata, struct machine *m, __u32 ioas,
+			 unsigned int round)
 {
 	__u64 iova = IOVA + round * PAGE;
 
@@ -176,7 +175,7 @@ TEST_F_TIMEOUT(bench, unmap, 120)
 			ASSERT_EQ(0, sim_set(&m->smmu[i], LATENCY_US, 0, 0, 0));
 	}
 	for (i = 0; i < (icount ? ROUNDS_ICOUNT : ROUNDS); i++) {
-		move_caches(_metadata, m, other, i);
+		shift_caches(_metadata, m, other, i);
 		ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 		start = icount ? instructions() : now_us();
 		ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
@@ -236,7 +235,7 @@ static void measure_entries(struct __test_metadata *_metadata, struct machine *m
 
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &other));
 	for (i = 0; i < ENTRIES_ROUNDS; i++) {
-		move_caches(_metadata, m, other, i);
+		shift_caches(_metadata, m, other, i);
 		ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 		INSTRUCTIONS(&unmap, machine_unmap(m, IOVA, PAGE));
 		INSTRUCTIONS(&detach_last, sim_vfio_detach(dev, last));
