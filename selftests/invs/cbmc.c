@@ -386,9 +386,10 @@ int arm_smmu_cmdq_issue_cmd_p(struct arm_smmu_device *smmu,
 }
 
 void arm_smmu_cmdq_batch_post(struct arm_smmu_device *smmu,
-			      struct arm_smmu_cmdq_batch *cmds,
-			      struct arm_smmu_cmdq_waits *waits)
+			      struct arm_smmu_cmdq_batch *cmds)
 {
+	struct arm_smmu_cmdq_waits *waits = cmds->waits;
+
 	if (!cmds->num)
 		return;
 	prove_batch(smmu, cmds);

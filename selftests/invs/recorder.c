@@ -80,9 +80,10 @@ int arm_smmu_cmdq_issue_cmd_p(struct arm_smmu_device *smmu,
 }
 
 void arm_smmu_cmdq_batch_post(struct arm_smmu_device *smmu,
-			      struct arm_smmu_cmdq_batch *cmds,
-			      struct arm_smmu_cmdq_waits *waits)
+			      struct arm_smmu_cmdq_batch *cmds)
 {
+	struct arm_smmu_cmdq_waits *waits = cmds->waits;
+
 	if (!cmds->num)
 		return;
 	if (waits->num == CMDQ_MAX_WAITS)
