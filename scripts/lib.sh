@@ -30,6 +30,26 @@ usage_error()
 	exit 2
 }
 
+# Settings that count something: nobody wants to hear of it from a compiler or QEMU.
+number()	# NAME...
+{
+	local name
+	for name in "$@"; do
+		[[ ${!name:-1} =~ ^[1-9][0-9]{0,17}$ ]] ||
+			usage_error "$name=${!name}: not a whole number above 0"
+	done
+}
+number CPUS JOBS ROUNDS TIMEOUT
+
+# The day that picks a sample, SEED=<date> or today: sets seed, and day as a number.
+sample_day()
+{
+	seed=${SEED:-$(date +%F)}
+	[[ $seed = ????-??-?? ]] && day=$(date -u -d "$seed" +%s 2> /dev/null) ||
+		usage_error "SEED=$seed: not a date, as in SEED=$(date +%F)"
+	day=$((day / 86400))
+}
+
 elapsed()	# SECONDS -> m:ss
 {
 	printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
@@ -191,12 +211,18 @@ driver_key()	# DRIVER-FOLDER
 	find "$1" -maxdepth 1 -name '*.[ch]' ! -name '*.mod.c' | sort | xargs cat | key
 }
 
+# The series, as one word.
+patches_key()
+{
+	cat "$top/kernel/series" "$top"/kernel/patches/* | key
+}
+
 # Where a result comes from, as lines of a file "run"; inside the tool root.
 provenance()	# DRIVER-FOLDER
 {
 	echo "date=$(date -u +'%F %T') UTC"
 	echo "commit=$(git -C "$top" describe --always --dirty 2> /dev/null || echo unknown)"
-	echo "patches=$(cat "$top/kernel/series" "$top"/kernel/patches/* | key)"
+	echo "patches=$(patches_key)"
 	echo "source=$(driver_key "$1")"
 	if [ "${COMPILER-}" = clang ]; then
 		echo "compiler=clang $(clang -dumpversion)"
@@ -210,12 +236,35 @@ provenance()	# DRIVER-FOLDER
 # with the files only that they touch.
 take_mails()	# BASE DIR
 {
+	local letters
+	mapfile -t letters < <(find "$build/series" -name '*.patch' ! -name '0000-*' | LC_ALL=C sort)
 	git clone -q --shared --no-checkout --branch base "$1" "$2"
-	sed -n 's,^diff --git a/\(.*\) b/.*,\1,p' "$build"/series/*.patch | sort -u |
+	sed -n 's,^diff --git a/\(.*\) b/.*,\1,p' "${letters[@]}" | sort -u |
 		git -C "$2" sparse-checkout set --no-cone --stdin
 	git -C "$2" checkout -q -b mails base
-	GIT_COMMITTER_NAME=m GIT_COMMITTER_EMAIL=m@localhost git -C "$2" am -q \
-		"$build"/series/000[1-9]*.patch "$build"/series/00[1-9][0-9]*.patch
+	GIT_COMMITTER_NAME=m GIT_COMMITTER_EMAIL=m@localhost git -C "$2" am -q "${letters[@]}"
+}
+
+# apt inside the tool root, with lists of its own in DIR, of releases of the same mirror
+apt_begin()	# DIR RELEASE...
+{
+	local dir=$1 release
+	shift
+	mkdir -p "$dir"/{lists/partial,cache/archives/partial}
+	for release in "$@"; do
+		sed -n "s/ trixie main\$/ $release main/p" /etc/apt/sources.list
+	done > "$dir/sources"
+	apt_in "$dir" apt-get update
+}
+
+# A release that is not out yet has an expiry date, which a mirror may miss.
+apt_in()	# DIR PROGRAM ARG...
+{
+	local dir=$1 program=$2
+	shift 2
+	"$program" -q -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root \
+		-o Dir::Etc::SourceList="$dir/sources" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::State="$dir" -o Dir::State::Status=/var/lib/dpkg/status -o Dir::Cache="$dir/cache" "$@"
 }
 
 # What the kernel of a guest complains of first, by its log on stdin

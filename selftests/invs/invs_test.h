@@ -28,13 +28,24 @@ struct arm_smmu_device {
 
 extern struct arm_smmu_device smmus[NUM_SMMUS];
 
-/* What the driver was asked to do, see recorder.c */
+/**
+ * enum event_kind - What the driver was asked to do
+ * @EVENT_CMD: to send a command
+ * @EVENT_SYNC: to send a CMD_SYNC
+ * @EVENT_WAITED: to wait for the last CMD_SYNC
+ */
 enum event_kind {
 	EVENT_CMD,
-	EVENT_SYNC,	/* a CMD_SYNC in the queue of the SMMU */
-	EVENT_WAITED,	/* for that CMD_SYNC */
+	EVENT_SYNC,
+	EVENT_WAITED,
 };
 
+/**
+ * struct event - One of the things that the driver was asked to do, see recorder.c
+ * @kind: what
+ * @smmu: number of the SMMU whose queue it was
+ * @cmd: the command, of EVENT_CMD
+ */
 struct event {
 	enum event_kind kind;
 	unsigned int smmu;
@@ -44,6 +55,12 @@ struct event {
 extern struct event *events;
 extern size_t num_events;
 extern unsigned int num_rounds;	/* of waiting */
+
+/**
+ * recorder_reset() - Forget the events and the rounds, make the SMMUs as they are
+ *
+ * The events of a step are the caller's to look at before the next reset. For one thread.
+ */
 void recorder_reset(void);
 
 /**
@@ -64,14 +81,56 @@ struct sweep {
 	bool leaf;
 };
 
-/* The model, see model.c */
+/*
+ * The model, see model.c. For one thread; what it does not find in order ends the
+ * program by fail().
+ */
+
+/**
+ * model_reset() - Make the set empty
+ */
 void model_reset(void);
+
+/**
+ * model_add() - One user more
+ * @inv: of what; only smmu, type, id and ssid count
+ */
 void model_add(const struct arm_smmu_inv *inv);
+
+/**
+ * model_remove() - One user less
+ * @inv: of what has one
+ *
+ * Return: whether that was the last one.
+ */
 bool model_remove(const struct arm_smmu_inv *inv);
+
+/**
+ * model_num() - Size of the set
+ *
+ * Return: how many members have users.
+ */
 size_t model_num(void);
+
+/**
+ * model_check_array() - Check that an array is sorted and has the members of the set
+ * @invs: the array
+ */
 void model_check_array(const struct arm_smmu_invs *invs);
+
+/**
+ * model_check_sweep() - Check that the recorded events are what the set needs
+ * @sweep: what was asked for after the last recorder_reset()
+ */
 void model_check_sweep(const struct sweep *sweep);
 
+/**
+ * fail() - Say what is wrong, and end the program
+ * @format: of printf()
+ * @...: what goes into it
+ *
+ * At once, as other threads may run; in the fuzzer by abort(), which it looks for.
+ */
 void __printf(1, 2) __noreturn fail(const char *format, ...);
 
 #define CHECK(condition, ...)                                                  \

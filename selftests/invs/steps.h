@@ -40,11 +40,50 @@ struct step {
 };
 
 struct arm_smmu_invs;
+
+/**
+ * build_device() - What a device puts into the array, as the driver would
+ * @build: with room for MAX_BUILD; filled
+ * @s: a STEP_ATTACH, which says what device it is
+ * @tg: log2 of the page size of the table
+ */
 void build_device(struct arm_smmu_invs *build, const struct step *s, u8 tg);
 
+/**
+ * steps_run() - Do steps, from an empty array on, and compare with the model
+ * @steps: array
+ * @num: entries of @steps
+ *
+ * What is wrong ends the program by fail(). The array of the last step stays until the
+ * next call.
+ */
 void steps_run(const struct step *steps, size_t num);
+
+/**
+ * steps_random() - Make up steps
+ * @steps: filled
+ * @num: entries of @steps, at least 1
+ * @seed: the same one makes the same steps
+ */
 void steps_random(struct step *steps, size_t num, uint64_t seed);
+
+/**
+ * steps_print() - Write steps as text that steps_read() takes
+ * @file: where to
+ * @steps: array
+ * @num: entries of @steps
+ */
 void steps_print(FILE *file, const struct step *steps, size_t num);
+
+/**
+ * steps_read() - Read steps; empty lines and those with # are skipped
+ * @file: where from
+ * @steps: filled, with room for MAX_STEPS; what is behind those is not read
+ *
+ * Ends the program with status 2 at a line that is no step.
+ *
+ * Return: how many were read.
+ */
 size_t steps_read(FILE *file, struct step *steps);
 
 #endif

@@ -68,9 +68,10 @@ static void sysfs_link(const char *bdf, const char *file, char *name, size_t siz
 
 static void dma_devices_add(const char *bdf)
 {
-	struct dma_device *dev = &dma_devices[nr_dma_devices];
+	const struct dma_device_type *type = NULL;
 	unsigned long vendor = sysfs_hex(bdf, "vendor");
 	unsigned long device = sysfs_hex(bdf, "device");
+	struct dma_device *dev;
 	char driver[64];
 	unsigned int i;
 
@@ -78,18 +79,19 @@ static void dma_devices_add(const char *bdf)
 	if (strcmp(driver, "vfio-pci"))
 		ksft_exit_fail_msg("%s is %s%s, not bound to vfio-pci\n", bdf,
 				   driver[0] ? "bound to " : "without a driver", driver);
-	for (i = 0; i < ARRAY_SIZE(dma_device_types) && !dev->type; i++)
+	for (i = 0; i < ARRAY_SIZE(dma_device_types) && !type; i++)
 		if (dma_device_types[i].vendor == vendor && dma_device_types[i].device == device)
-			dev->type = &dma_device_types[i];
-	if (!dev->type) {
+			type = &dma_device_types[i];
+	if (!type) {
 		ksft_print_msg("%s (%04lx:%04lx) not used: no DMA driver\n", bdf, vendor, device);
 		return;
 	}
 	if (nr_dma_devices == DMA_MAX_DEVICES)
 		ksft_exit_fail_msg("more than %d devices named\n", DMA_MAX_DEVICES);
+	dev = &dma_devices[nr_dma_devices++];
+	dev->type = type;
 	snprintf_assert(dev->bdf, sizeof(dev->bdf), "%s", bdf);
 	sysfs_link(bdf, "iommu", dev->iommu_name, sizeof(dev->iommu_name));
-	nr_dma_devices++;
 }
 
 void dma_devices_init(int *argc, char *argv[])

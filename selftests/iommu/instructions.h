@@ -12,6 +12,11 @@
 /* What two reads of the counter cost with nothing in between */
 #define INSTRUCTIONS_EMPTY	2
 
+/**
+ * instructions() - Read the counter
+ *
+ * Return: instructions so far, or time; see counts_instructions().
+ */
 static inline __u64 instructions(void)
 {
 	__u64 val;
@@ -47,6 +52,11 @@ struct least {
 	unsigned int seen;
 };
 
+/**
+ * least_add() - One more try
+ * @least: all zero before the first one
+ * @val: what it took
+ */
 static inline void least_add(struct least *least, __u64 val)
 {
 	if (!least->seen || val < least->val)

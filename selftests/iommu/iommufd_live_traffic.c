@@ -39,15 +39,10 @@ FIXTURE_VARIANT(neighbours)
 	struct vm_layout layout;
 };
 
-#define SEAT(_smmu, _mode, ...) \
-	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
 #define NEIGHBOURS_VARIANT(_name, ...)                                          \
 	FIXTURE_VARIANT_ADD(neighbours, _name)                                  \
 	{                                                                       \
-		.layout = {                                                     \
-			.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
-			.seat = { __VA_ARGS__ },                                \
-		},                                                              \
+		.layout = VM_LAYOUT(__VA_ARGS__),                               \
 	}
 
 /* Nobody else uses the vSMMU whose number is that of the seat */

@@ -67,15 +67,10 @@ FIXTURE_VARIANT(shared_parent)
 	struct vm_layout layout;
 };
 
-#define SEAT(_smmu, _mode, ...) \
-	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
 #define SHARED_PARENT_VARIANT(_name, ...)                                       \
 	FIXTURE_VARIANT_ADD(shared_parent, _name)                               \
 	{                                                                       \
-		.layout = {                                                     \
-			.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
-			.seat = { __VA_ARGS__ },                                \
-		},                                                              \
+		.layout = VM_LAYOUT(__VA_ARGS__),                               \
 	}
 
 SHARED_PARENT_VARIANT(one_direct, SEAT(0, DIRECT));
@@ -208,7 +203,7 @@ FIXTURE(shared_s1)
 
 FIXTURE_SETUP(shared_s1)
 {
-	struct vm_layout layout = { 2, { SEAT(0, IDLE), SEAT(1, IDLE) } };
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, IDLE), SEAT(1, IDLE));
 
 	vm_init(_metadata, &self->vm, &layout);
 	self->fd = self->vm.fd;
@@ -284,34 +279,46 @@ TEST_F(shared_s1, reused_ids_are_clean)
 	test_cmd_vfio_attach(seat->dev, vm->ioas_id);
 }
 
+static void one_vsmmu_init(struct __test_metadata *_metadata, struct vm *vm)
+{
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, NESTED));
+
+	vm_init(_metadata, vm, &layout);
+	if (_metadata->exit_code != KSFT_SKIP)
+		vm_attach_all(_metadata, vm);
+}
+
+/* A guest with one device, and its vSMMU */
+#define FIXTURE_ONE_VSMMU(_name)                                                \
+	FIXTURE(_name)                                                          \
+	{                                                                       \
+		struct vm vm;                                                   \
+		struct seat *seat;                                              \
+		struct vsmmu *vsmmu;                                            \
+		int fd;                                                         \
+		u32 ioas_id;                                                    \
+	}
+
+#define FIXTURE_ONE_VSMMU_SETUP(_name)                                          \
+	FIXTURE_SETUP(_name)                                                    \
+	{                                                                       \
+		one_vsmmu_init(_metadata, &self->vm);                           \
+		self->seat = &self->vm.seat[0];                                 \
+		self->vsmmu = self->seat->vsmmu;                                \
+		self->fd = self->vm.fd;                                         \
+		self->ioas_id = self->vm.ioas_id;                               \
+	}                                                                       \
+									\
+	FIXTURE_TEARDOWN(_name)                                                 \
+	{                                                                       \
+		vm_cleanup(&self->vm);                                          \
+	}
+
 /*
  * What the guest of one vSMMU changes and invalidates itself.
  */
-FIXTURE(guest_invalidate)
-{
-	struct vm vm;
-	struct seat *seat;
-	struct vsmmu *vsmmu;
-	int fd;
-};
-
-FIXTURE_SETUP(guest_invalidate)
-{
-	struct vm_layout layout = { 1, { SEAT(0, NESTED) } };
-
-	vm_init(_metadata, &self->vm, &layout);
-	if (_metadata->exit_code == KSFT_SKIP)
-		return;
-	self->seat = &self->vm.seat[0];
-	self->vsmmu = self->seat->vsmmu;
-	self->fd = self->vm.fd;
-	vm_attach_all(_metadata, &self->vm);
-}
-
-FIXTURE_TEARDOWN(guest_invalidate)
-{
-	vm_cleanup(&self->vm);
-}
+FIXTURE_ONE_VSMMU(guest_invalidate);
+FIXTURE_ONE_VSMMU_SETUP(guest_invalidate)
 
 TEST_F(guest_invalidate, tlbi_removes_the_old_translation)
 {
@@ -435,7 +442,7 @@ FIXTURE(two_vsmmus)
 
 FIXTURE_SETUP(two_vsmmus)
 {
-	struct vm_layout layout = { 2, { SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1) } };
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1));
 
 	vm_init(_metadata, &self->vm, &layout);
 	if (_metadata->exit_code == KSFT_SKIP)
@@ -558,8 +565,8 @@ FIXTURE(moving)
 
 FIXTURE_SETUP(moving)
 {
-	struct vm_layout layout = { 3, { SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1),
-					 SEAT(1, NESTED, .vsmmu = 2) } };
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1),
+					    SEAT(1, NESTED, .vsmmu = 2));
 
 	vm_init(_metadata, &self->vm, &layout);
 	if (_metadata->exit_code == KSFT_SKIP)
@@ -661,33 +668,8 @@ TEST_F_TIMEOUT(moving, create_and_destroy_rounds, 120)
 /*
  * The ioctls: objects in use, and input that is not right.
  */
-FIXTURE(uapi)
-{
-	struct vm vm;
-	struct seat *seat;
-	struct vsmmu *vsmmu;
-	int fd;
-	u32 ioas_id;
-};
-
-FIXTURE_SETUP(uapi)
-{
-	struct vm_layout layout = { 1, { SEAT(0, NESTED) } };
-
-	vm_init(_metadata, &self->vm, &layout);
-	if (_metadata->exit_code == KSFT_SKIP)
-		return;
-	self->seat = &self->vm.seat[0];
-	self->vsmmu = self->seat->vsmmu;
-	self->fd = self->vm.fd;
-	self->ioas_id = self->vm.ioas_id;
-	vm_attach_all(_metadata, &self->vm);
-}
-
-FIXTURE_TEARDOWN(uapi)
-{
-	vm_cleanup(&self->vm);
-}
+FIXTURE_ONE_VSMMU(uapi);
+FIXTURE_ONE_VSMMU_SETUP(uapi)
 
 /* The command queue is not stuck and the guest's translation works */
 static void check_alive(struct __test_metadata *_metadata, struct vm *vm, const char *after)
@@ -991,7 +973,7 @@ FIXTURE(uapi_bystanders)
 
 FIXTURE_SETUP(uapi_bystanders)
 {
-	struct vm_layout layout = { 3, { SEAT(0, NESTED), SEAT(0, IDLE), SEAT(1, IDLE) } };
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, NESTED), SEAT(0, IDLE), SEAT(1, IDLE));
 
 	vm_init(_metadata, &self->vm, &layout);
 	if (_metadata->exit_code == KSFT_SKIP)

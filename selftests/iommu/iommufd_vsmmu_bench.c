@@ -76,28 +76,17 @@ FIXTURE_VARIANT(bench)
 	struct vm_layout layout;
 };
 
-#define SEAT(_smmu, _mode, ...) \
-	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
 #define BENCH_VARIANT(_name, _use, ...)                                         \
 	FIXTURE_VARIANT_ADD(bench, _name)                                       \
 	{                                                                       \
 		.name = #_name,                                                 \
 		.use = BENCH_##_use,                                            \
-		.layout = {                                                     \
-			.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
-			.seat = { __VA_ARGS__ },                                \
-		},                                                              \
+		.layout = VM_LAYOUT(__VA_ARGS__),                               \
 	}
 
-#define BENCH_FOUR_VSMMUS(_smmu, _first)                                        \
-	SEAT(_smmu, NESTED, .vsmmu = (_first)),                                 \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 1),                             \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 2),                             \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 3)
-
 #define BENCH_SIXTEEN_VSMMUS(_smmu)                                             \
-	BENCH_FOUR_VSMMUS(_smmu, 0), BENCH_FOUR_VSMMUS(_smmu, 4),                \
-	BENCH_FOUR_VSMMUS(_smmu, 8), BENCH_FOUR_VSMMUS(_smmu, 12)
+	FOUR_VSMMUS(_smmu, 0), FOUR_VSMMUS(_smmu, 4),                           \
+	FOUR_VSMMUS(_smmu, 8), FOUR_VSMMUS(_smmu, 12)
 
 #define BENCH_VARIANT_NOBODY(_nr)                                               \
 	FIXTURE_VARIANT_ADD(bench, nobody_s2_##_nr)                             \
@@ -105,7 +94,7 @@ FIXTURE_VARIANT(bench)
 		.name = "nobody_s2_" #_nr,                                      \
 		.use = BENCH_NOBODY,                                            \
 		.nr_idle_parents = _nr,                                         \
-		.layout = { 1, { SEAT(0, IDLE) } },                             \
+		.layout = VM_LAYOUT(SEAT(0, IDLE)),                             \
 	}
 
 BENCH_VARIANT(nobody_s1, NOBODY_S1, SEAT(0, IDLE));
@@ -124,13 +113,13 @@ BENCH_VARIANT(three_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT
 BENCH_VARIANT(eight_smmus_direct, SHARED, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT),
 	      SEAT(3, DIRECT), SEAT(4, DIRECT), SEAT(5, DIRECT), SEAT(6, DIRECT), SEAT(7, DIRECT));
 BENCH_VARIANT(one_smmu_one_vsmmu, SHARED, SEAT(0, NESTED));
-BENCH_VARIANT(one_smmu_four_vsmmus, SHARED, BENCH_FOUR_VSMMUS(0, 0));
-BENCH_VARIANT(one_smmu_four_vsmmus_four_parents, PRIVATE, BENCH_FOUR_VSMMUS(0, 0));
+BENCH_VARIANT(one_smmu_four_vsmmus, SHARED, FOUR_VSMMUS(0, 0));
+BENCH_VARIANT(one_smmu_four_vsmmus_four_parents, PRIVATE, FOUR_VSMMUS(0, 0));
 BENCH_VARIANT(one_smmu_sixteen_vsmmus, SHARED, BENCH_SIXTEEN_VSMMUS(0));
 BENCH_VARIANT(one_smmu_sixteen_vsmmus_sixteen_parents, PRIVATE, BENCH_SIXTEEN_VSMMUS(0));
-BENCH_VARIANT(two_smmus_four_vsmmus_each, SHARED, BENCH_FOUR_VSMMUS(0, 0), BENCH_FOUR_VSMMUS(1, 4));
-BENCH_VARIANT(two_smmus_four_vsmmus_each_eight_parents, PRIVATE, BENCH_FOUR_VSMMUS(0, 0),
-	      BENCH_FOUR_VSMMUS(1, 4));
+BENCH_VARIANT(two_smmus_four_vsmmus_each, SHARED, FOUR_VSMMUS(0, 0), FOUR_VSMMUS(1, 4));
+BENCH_VARIANT(two_smmus_four_vsmmus_each_eight_parents, PRIVATE, FOUR_VSMMUS(0, 0),
+	      FOUR_VSMMUS(1, 4));
 BENCH_VARIANT(eight_smmus_one_vsmmu_each, SHARED, SEAT(0, NESTED), SEAT(1, NESTED, .vsmmu = 1),
 	      SEAT(2, NESTED, .vsmmu = 2), SEAT(3, NESTED, .vsmmu = 3),
 	      SEAT(4, NESTED, .vsmmu = 4), SEAT(5, NESTED, .vsmmu = 5),
@@ -404,7 +393,7 @@ FIXTURE_VARIANT_ADD(threads, direct)
 
 FIXTURE_SETUP(threads)
 {
-	struct vm_layout layout = { 1, { SEAT(0, IDLE) } };
+	struct vm_layout layout = VM_LAYOUT(SEAT(0, IDLE));
 	u32 id;
 
 	vm_init(_metadata, &self->vm, &layout);

@@ -33,33 +33,20 @@ FIXTURE_VARIANT(counts)
 	bool private_parents;
 };
 
-#define SEAT(_smmu, _mode, ...) \
-	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
-#define COUNTS_LAYOUT(...)                                                      \
-	{                                                                       \
-		.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
-		.seat = { __VA_ARGS__ },                                        \
-	}
 #define COUNTS_VARIANT(_name, ...)                                              \
 	FIXTURE_VARIANT_ADD(counts, _name)                                      \
 	{                                                                       \
 		.name = #_name,                                                 \
-		.layout = COUNTS_LAYOUT(__VA_ARGS__),                           \
+		.layout = VM_LAYOUT(__VA_ARGS__),                               \
 	}
 /* An S2 parent for each device, even if one would do */
 #define COUNTS_VARIANT_PRIVATE(_name, ...)                                      \
 	FIXTURE_VARIANT_ADD(counts, _name)                                      \
 	{                                                                       \
 		.name = #_name,                                                 \
-		.layout = COUNTS_LAYOUT(__VA_ARGS__),                           \
+		.layout = VM_LAYOUT(__VA_ARGS__),                               \
 		.private_parents = true,                                        \
 	}
-
-#define COUNTS_FOUR_VSMMUS(_smmu, _first)                                       \
-	SEAT(_smmu, NESTED, .vsmmu = (_first)),                                 \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 1),                             \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 2),                             \
-	SEAT(_smmu, NESTED, .vsmmu = (_first) + 3)
 
 /* A device behind each vSMMU, or attached to the S2 parent itself */
 COUNTS_VARIANT(one_smmu_direct, SEAT(0, DIRECT));
@@ -67,14 +54,14 @@ COUNTS_VARIANT(two_smmus_direct, SEAT(0, DIRECT), SEAT(1, DIRECT));
 COUNTS_VARIANT(three_smmus_direct, SEAT(0, DIRECT), SEAT(1, DIRECT), SEAT(2, DIRECT));
 COUNTS_VARIANT(one_smmu_one_vsmmu, SEAT(0, NESTED));
 COUNTS_VARIANT(one_smmu_two_vsmmus, SEAT(0, NESTED), SEAT(0, NESTED, .vsmmu = 1));
-COUNTS_VARIANT(one_smmu_four_vsmmus, COUNTS_FOUR_VSMMUS(0, 0));
-COUNTS_VARIANT_PRIVATE(one_smmu_four_vsmmus_four_parents, COUNTS_FOUR_VSMMUS(0, 0));
+COUNTS_VARIANT(one_smmu_four_vsmmus, FOUR_VSMMUS(0, 0));
+COUNTS_VARIANT_PRIVATE(one_smmu_four_vsmmus_four_parents, FOUR_VSMMUS(0, 0));
 COUNTS_VARIANT(two_smmus_one_vsmmu_each, SEAT(0, NESTED), SEAT(1, NESTED, .vsmmu = 1));
 COUNTS_VARIANT(three_smmus_one_vsmmu_each, SEAT(0, NESTED), SEAT(1, NESTED, .vsmmu = 1),
 	       SEAT(2, NESTED, .vsmmu = 2));
-COUNTS_VARIANT(two_smmus_four_vsmmus_each, COUNTS_FOUR_VSMMUS(0, 0), COUNTS_FOUR_VSMMUS(1, 4));
-COUNTS_VARIANT_PRIVATE(two_smmus_four_vsmmus_each_eight_parents, COUNTS_FOUR_VSMMUS(0, 0),
-		       COUNTS_FOUR_VSMMUS(1, 4));
+COUNTS_VARIANT(two_smmus_four_vsmmus_each, FOUR_VSMMUS(0, 0), FOUR_VSMMUS(1, 4));
+COUNTS_VARIANT_PRIVATE(two_smmus_four_vsmmus_each_eight_parents, FOUR_VSMMUS(0, 0),
+		       FOUR_VSMMUS(1, 4));
 
 FIXTURE_SETUP(counts)
 {

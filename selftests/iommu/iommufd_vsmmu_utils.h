@@ -95,6 +95,36 @@ struct vm_layout {
 };
 
 /**
+ * SEAT() - One seat, for VM_LAYOUT()
+ * @_smmu: which SMMU
+ * @_mode: enum seat_mode without SEAT_
+ * @...: other fields of struct seat_layout, if not 0
+ */
+#define SEAT(_smmu, _mode, ...) \
+	((struct seat_layout){ .smmu = (_smmu), .mode = SEAT_##_mode, ##__VA_ARGS__ })
+
+/**
+ * FOUR_VSMMUS() - Four seats, for VM_LAYOUT(), each with a vSMMU of its own
+ * @_smmu: the SMMU of all
+ * @_first: number of the first vSMMU
+ */
+#define FOUR_VSMMUS(_smmu, _first)                                              \
+	SEAT(_smmu, NESTED, .vsmmu = (_first)),                                 \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 1),                             \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 2),                             \
+	SEAT(_smmu, NESTED, .vsmmu = (_first) + 3)
+
+/**
+ * VM_LAYOUT() - Initializer of a struct vm_layout
+ * @...: one SEAT() for each device
+ */
+#define VM_LAYOUT(...)                                                          \
+	{                                                                       \
+		.nr_seats = ARRAY_SIZE(((struct seat_layout[]){ __VA_ARGS__ })), \
+		.seat = { __VA_ARGS__ },                                        \
+	}
+
+/**
  * struct vsmmu - A vSMMU and the guest behind it
  * @id: vIOMMU, 0 if there is none
  * @s1: the address space that @cd points to
@@ -158,6 +188,13 @@ struct vm {
 	struct seat seat[VM_MAX_SEATS];
 };
 
+/**
+ * _test_cmd_vfio_attach() - Attach a device, or replace what it is attached to
+ * @dev: the device, open
+ * @pt_id: IOAS or HWPT
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int _test_cmd_vfio_attach(struct dma_device *dev, u32 pt_id)
 {
 	struct vfio_device_attach_iommufd_pt cmd = {
@@ -181,6 +218,12 @@ static int _test_cmd_vfio_attach(struct dma_device *dev, u32 pt_id)
 #define test_err_vfio_attach(_errno, dev, pt_id) \
 	EXPECT_ERRNO(_errno, _test_cmd_vfio_attach(dev, pt_id))
 
+/**
+ * _test_cmd_vfio_detach() - Detach a device
+ * @dev: the device; nothing happens if it is attached to nothing
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int _test_cmd_vfio_detach(struct dma_device *dev)
 {
 	struct vfio_device_detach_iommufd_pt cmd = {
@@ -192,7 +235,14 @@ static int _test_cmd_vfio_detach(struct dma_device *dev)
 
 #define test_cmd_vfio_detach(dev) ASSERT_EQ(0, _test_cmd_vfio_detach(dev))
 
-/* EMEDIUMTYPE: the IOMMU is not an SMMUv3 */
+/**
+ * _test_cmd_get_smmuv3_info() - Read the ID registers of a device's SMMU
+ * @fd: iommufd
+ * @dev_id: device in it
+ * @info: filled
+ *
+ * Return: 0 or -1 with errno; EMEDIUMTYPE: the IOMMU is not an SMMUv3.
+ */
 static int _test_cmd_get_smmuv3_info(int fd, u32 dev_id, struct iommu_hw_info_arm_smmuv3 *info)
 {
 	struct iommu_hw_info cmd = {
@@ -210,7 +260,15 @@ static int _test_cmd_get_smmuv3_info(int fd, u32 dev_id, struct iommu_hw_info_ar
 	return -1;
 }
 
-/* @nr: in how many commands, out how many the kernel says it has handled */
+/**
+ * _test_cmd_vsmmu_invalidate() - Have a vSMMU execute commands
+ * @fd: iommufd
+ * @viommu_id: the vSMMU
+ * @cmds: commands; the kernel does not write to them
+ * @nr: in: how many; out: how many the kernel says it has handled
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int _test_cmd_vsmmu_invalidate(int fd, u32 viommu_id, struct smmuv3_cmd *cmds, u32 *nr)
 {
 	return _test_cmd_viommu_invalidate(fd, viommu_id, cmds,
@@ -243,6 +301,12 @@ static int _test_cmd_vsmmu_invalidate(int fd, u32 viommu_id, struct smmuv3_cmd *
 		EXPECT_EQ(0, __nr);                                           \
 	})
 
+/**
+ * vm_ipa() - Where a page is behind stage 2
+ * @page: its number, below VM_TOTAL_PAGES
+ *
+ * Return: the IPA.
+ */
 static inline u64 vm_ipa(int page)
 {
 	if (page < VM_BLOCK_PAGE)
@@ -250,6 +314,12 @@ static inline u64 vm_ipa(int page)
 	return VM_BLOCK_IPA + (page - VM_BLOCK_PAGE) * PAGE_SIZE;
 }
 
+/**
+ * vm_iova() - Where a page is behind both stages, see vm_s1_init()
+ * @page: its number, below VM_TOTAL_PAGES
+ *
+ * Return: the IOVA.
+ */
 static inline u64 vm_iova(int page)
 {
 	if (page < VM_BLOCK_PAGE)
@@ -257,12 +327,25 @@ static inline u64 vm_iova(int page)
 	return VM_BLOCK_IOVA + (page - VM_BLOCK_PAGE) * PAGE_SIZE;
 }
 
-/* What @seat has to use to reach @page */
+/**
+ * seat_iova() - What a device has to use to reach a page
+ * @seat: the device; its mode counts, not whether it is attached
+ * @page: number of the page, below VM_TOTAL_PAGES
+ *
+ * Return: the IOVA.
+ */
 static inline u64 seat_iova(const struct seat *seat, int page)
 {
 	return seat->layout.mode == SEAT_NESTED ? vm_iova(page) : vm_ipa(page);
 }
 
+/**
+ * vm_page() - Where the test sees the memory of a page
+ * @vm: the VM
+ * @page: its number, below VM_TOTAL_PAGES
+ *
+ * Return: the address; vm_cleanup() does not unmap it.
+ */
 static inline void *vm_page(const struct vm *vm, int page)
 {
 	return vm->pages + page * PAGE_SIZE;
@@ -351,6 +434,14 @@ static int vm_dma(struct vm *vm, struct seat *seat, u64 iova)
 	return vm_where(vm, ret, dma_device_reports_faults(seat->dev));
 }
 
+/**
+ * vm_dma_str() - Say what came of a DMA
+ * @buf: for the text, if @result is a page
+ * @size: of @buf in bytes
+ * @result: of vm_dma()
+ *
+ * Return: the text, in @buf or constant.
+ */
 static const char *vm_dma_str(char *buf, size_t size, int result)
 {
 	static const char * const name[] = {
@@ -412,6 +503,7 @@ struct vm_writer {
 	atomic_ulong bad;
 };
 
+/* Writes until @stop: the thread of a struct vm_writer */
 static void *vm_writer_main(void *arg)
 {
 	struct vm_writer *writer = arg;
@@ -448,7 +540,13 @@ static void vm_writer_start(struct __test_metadata *_metadata, struct vm *self,
 	ASSERT_EQ(0, pthread_create(&writer->thread, NULL, vm_writer_main, writer));
 }
 
-/* Not before the device has begun and ended two more writes */
+/**
+ * vm_writer_wait() - Wait until the device has begun and ended a write
+ * @writer: after vm_writer_start()
+ *
+ * That is two more: the one on its way has begun before. There is no time limit but
+ * that of the test.
+ */
 static void vm_writer_wait(struct vm_writer *writer)
 {
 	unsigned long done = writer->done;
@@ -457,6 +555,10 @@ static void vm_writer_wait(struct vm_writer *writer)
 		sched_yield();
 }
 
+/**
+ * vm_writer_stop() - Let the device write no more, and wait for its thread
+ * @writer: after vm_writer_start(); @writer->bad is final afterwards
+ */
 static void vm_writer_stop(struct vm_writer *writer)
 {
 	writer->stop = true;
@@ -482,6 +584,15 @@ static void vm_s1_init(struct vm *vm, struct guest_s1 *s1, u16 asid)
 		guest_s1_map(s1, vm->driver[i].iova, vm->driver[i].iova, vm->driver[i].size);
 }
 
+/**
+ * vm_alloc_vsmmu() - Make a vSMMU
+ * @self: the VM
+ * @seat: a device behind the SMMU
+ * @parent_id: nest parent
+ * @id: filled; the caller destroys it, or the close of the iommufd
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int vm_alloc_vsmmu(struct vm *self, const struct seat *seat, u32 parent_id, u32 *id)
 {
 	return _test_cmd_viommu_alloc(self->fd, seat->dev_id, parent_id, 0,
@@ -559,7 +670,14 @@ static void vm_attach_to_any(struct __test_metadata *_metadata, struct vm *self,
 	vm_attach(_metadata, self, seat);
 }
 
-/* What @seat had besides its vDEVICE, and the vSMMU with its last device */
+/**
+ * vm_put_nested() - Destroy what a device in a vSMMU had besides its vDEVICE
+ * @_metadata: the running test
+ * @self: the VM
+ * @seat: the seat it has left
+ *
+ * With the last device of the vSMMU, the vSMMU too.
+ */
 static void vm_put_nested(struct __test_metadata *_metadata, struct vm *self,
 			  const struct seat *seat)
 {
@@ -614,6 +732,7 @@ static void vm_move(struct __test_metadata *_metadata, struct vm *self, struct s
 		vm_put_nested(_metadata, self, &old);
 }
 
+/* For vm_init(): tables and pages, mapped into the IOAS; the block is not */
 static void vm_init_memory(struct __test_metadata *_metadata, struct vm *self)
 {
 	int page;
@@ -632,6 +751,7 @@ static void vm_init_memory(struct __test_metadata *_metadata, struct vm *self)
 		vm_map(_metadata, self, page, page, 1);
 }
 
+/* For vm_init(): open a device and map the memory that its driver needs */
 static void vm_init_seat(struct __test_metadata *_metadata, struct vm *self,
 			 struct seat *seat, const struct seat_layout *layout,
 			 struct dma_region *driver)
@@ -653,24 +773,61 @@ static void vm_init_seat(struct __test_metadata *_metadata, struct vm *self,
 	seat->dev_id = seat->dev->vfio->dev_id;
 }
 
+/* Skips the test if the SMMU of a seat lacks a stage, or is none */
+static void vm_check_stages(struct __test_metadata *_metadata, struct vm *self,
+			    const struct seat *seat)
+{
+	bool first = seat == self->seat;
+	struct iommu_hw_info_arm_smmuv3 info = {};
+	int ret;
+
+	ret = _test_cmd_get_smmuv3_info(self->fd, seat->dev_id, &info);
+	if (ret && errno == EMEDIUMTYPE)
+		SKIP(return, "%s is not behind an SMMUv3", seat->dev->bdf);
+	ASSERT_EQ(0, ret);
+	/* The nest parent is made for the first. IHI0070 6.3.1 SMMU_IDR0.{S1P, S2P} */
+	if ((first || seat->layout.mode == SEAT_NESTED) && (info.idr[0] & 3) != 3)
+		SKIP(return, "%s has no nested translation", seat->dev->iommu_name);
+	if (seat->layout.mode == SEAT_DIRECT && !(info.idr[0] & 1))
+		SKIP(return, "%s has no stage 2", seat->dev->iommu_name);
+	/* 6.3.6 SMMU_IDR5.OAS */
+	if (first)
+		self->ips = info.idr[5] & 7;
+}
+
+/* CANWBS is not visible to user space: see if a vIOMMU is to be had at all */
+static void vm_check_coherency(struct __test_metadata *_metadata, struct vm *self,
+			       const struct seat *seat)
+{
+	u32 id;
+	int ret;
+
+	ret = vm_alloc_vsmmu(self, seat, self->parent_id, &id);
+	if (ret && errno == EOPNOTSUPP)
+		SKIP(return, "%s guarantees coherency neither by CANWBS nor by S2FWB",
+		     seat->dev->iommu_name);
+	/* EINVAL: the SMMU takes no parent of another one, for vm_attach() to say */
+	ASSERT_TRUE(!ret || errno == EINVAL);
+	if (!ret)
+		test_ioctl_destroy(id);
+}
+
 /**
- * vm_init() - Make the VM and put all devices in their seats
+ * vm_init() - Make the VM, with all devices open and attached to the IOAS
  * @_metadata: the running test
  * @self: to be filled, zeroed
  * @layout: what the test asks for
  *
- * Skips the test if the devices that the user named do not allow for @layout, or
- * their SMMU cannot nest. Ends it on any failure. vm_cleanup() has to follow.
+ * Skips the test if the devices that the user named do not allow for @layout, or an
+ * SMMU lacks what its seat needs. Ends it on any failure. vm_cleanup() has to follow.
  */
 static void vm_init(struct __test_metadata *_metadata, struct vm *self,
 		    const struct vm_layout *layout)
 {
-	struct iommu_hw_info_arm_smmuv3 info = {};
 	struct dma_device *devs[VM_MAX_SEATS];
 	struct dma_want want[VM_MAX_SEATS];
 	unsigned int nr_smmus = 0, i;
 	bool igb = false;
-	int ret;
 
 	for (i = 0; i < layout->nr_seats; i++)
 		want[i] = (struct dma_want){ layout->seat[i].smmu, layout->seat[i].kind };
@@ -693,14 +850,10 @@ static void vm_init(struct __test_metadata *_metadata, struct vm *self,
 		vm_init_seat(_metadata, self, &self->seat[i], &layout->seat[i], &self->driver[i]);
 	}
 
-	ret = _test_cmd_get_smmuv3_info(self->fd, self->seat[0].dev_id, &info);
-	if (ret && errno == EMEDIUMTYPE)
-		SKIP(return, "%s is not behind an SMMUv3", devs[0]->bdf);
-	ASSERT_EQ(0, ret);
-	/* IHI0070 6.3.1 SMMU_IDR0.{S1P, S2P}, 6.3.6 SMMU_IDR5.OAS */
-	if ((info.idr[0] & 3) != 3)
-		SKIP(return, "%s has no nested translation", devs[0]->iommu_name);
-	self->ips = info.idr[5] & 7;
+	for (i = 0; i < self->nr_seats && _metadata->exit_code != KSFT_SKIP; i++)
+		vm_check_stages(_metadata, self, &self->seat[i]);
+	if (_metadata->exit_code == KSFT_SKIP)
+		return;
 
 	test_cmd_hwpt_alloc(self->seat[0].dev_id, self->ioas_id, IOMMU_HWPT_ALLOC_NEST_PARENT,
 			    &self->parent_id);
@@ -712,16 +865,9 @@ static void vm_init(struct __test_metadata *_metadata, struct vm *self,
 		guest_cd_write(self->vsmmu[i].cd, &self->vsmmu[i].s1, self->ips);
 	}
 
-	/* CANWBS is not visible to user space: see if a vIOMMU is to be had at all */
-	if (self->seat[0].layout.mode != SEAT_NESTED)
-		return;
-	ret = vm_alloc_vsmmu(self, &self->seat[0], self->parent_id, &self->vsmmu[0].id);
-	if (ret && errno == EOPNOTSUPP)
-		SKIP(return, "%s guarantees coherency neither by CANWBS nor by S2FWB",
-		     devs[0]->iommu_name);
-	ASSERT_EQ(0, ret);
-	test_ioctl_destroy(self->vsmmu[0].id);
-	self->vsmmu[0].id = 0;
+	for (i = 0; i < self->nr_seats && _metadata->exit_code != KSFT_SKIP; i++)
+		if (self->seat[i].layout.mode == SEAT_NESTED)
+			vm_check_coherency(_metadata, self, &self->seat[i]);
 }
 
 /**

@@ -433,9 +433,16 @@ void live_flows_stop(struct live_traffic *live)
 int live_traffic_check(struct live_traffic *live)
 {
 	unsigned int i, ms = 0;
+	int ret;
 
 	for (i = 0; i < LIVE_NICS; i++) {
-		nl_recvmsgs_default(live->nic[i].route);
+		/* One message each time, until there is none */
+		do
+			ret = nl_recvmsgs_default(live->nic[i].route);
+		while (!ret);
+		if (ret != -NLE_AGAIN)
+			return fail(live, "%s: what its link did is lost: %s", live->nic[i].name,
+				    nl_geterror(ret));
 		if (live->nic[i].lost)
 			return fail(live, "%s has lost its link %u times", live->nic[i].bdf,
 				    live->nic[i].lost);

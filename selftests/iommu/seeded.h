@@ -21,6 +21,12 @@ struct seeded {
 	__u64 state;
 };
 
+/**
+ * seeded_next() - Draw 64 bits
+ * @s: the sequence, of one thread only
+ *
+ * Return: the number.
+ */
 static inline __u64 seeded_next(struct seeded *s)
 {
 	__u64 z = s->state += 0x9e3779b97f4a7c15ULL;
@@ -58,7 +64,13 @@ static inline __u64 seeded_below(struct seeded *s, __u64 end)
 	return seeded_next(s) % end;
 }
 
-/* True in @percent of 100 */
+/**
+ * seeded_chance() - Draw yes or no
+ * @s: the sequence
+ * @percent: how often yes
+ *
+ * Return: the answer.
+ */
 static inline bool seeded_chance(struct seeded *s, unsigned int percent)
 {
 	return seeded_below(s, 100) < percent;

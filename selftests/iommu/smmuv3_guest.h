@@ -222,25 +222,51 @@ static inline struct smmuv3_cmd smmuv3_cmd(u64 dw0, u64 dw1)
  * kernel puts the vSMMU's. All have the same form so that a table can list them;
  * those that do not need @asid or @iova ignore it.
  */
+/**
+ * cmd_nh_va() - Forget a page, and the table entries that lead to it
+ * @asid: of the entries
+ * @iova: address in the page
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_va(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_VA | CMD_0_ASID(asid), iova & CMD_1_ADDR_MASK);
 }
 
+/**
+ * cmd_nh_va_leaf() - Forget a page, but no table entries
+ * @asid: of the entries
+ * @iova: address in the page
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_va_leaf(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_VA | CMD_0_ASID(asid),
 			  (iova & CMD_1_ADDR_MASK) | CMD_1_LEAF);
 }
 
-/* The aligned four pages around @iova: (NUM + 1) * 2^SCALE granules */
+/**
+ * cmd_nh_va_range() - Forget the aligned four pages around an address
+ * @asid: of the entries
+ * @iova: the address; (NUM + 1) * 2^SCALE granules, of no known level
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_va_range(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_VA | CMD_0_ASID(asid) | CMD_0_NUM(3),
 			  (iova & ~(4 * GUEST_PAGE_SIZE - 1)) | CMD_1_TG(CMD_TG_4K));
 }
 
-/* The same four pages, as 2 * 2^1 granules of level 3 */
+/**
+ * cmd_nh_va_range_ttl() - Forget the same four pages, as 2 * 2^1 granules of level 3
+ * @asid: of the entries
+ * @iova: the address; no table entries
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_va_range_ttl(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_VA | CMD_0_ASID(asid) | CMD_0_NUM(1) | CMD_0_SCALE(1),
@@ -248,21 +274,49 @@ static inline struct smmuv3_cmd cmd_nh_va_range_ttl(u16 asid, u64 iova)
 			  CMD_1_TTL(3) | CMD_1_LEAF);
 }
 
+/**
+ * cmd_nh_vaa() - Forget a page of all ASIDs
+ * @asid: ignored
+ * @iova: address in the page
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_vaa(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_VAA, iova & CMD_1_ADDR_MASK);
 }
 
+/**
+ * cmd_nh_asid() - Forget all entries of an ASID, global ones are of none
+ * @asid: of the entries
+ * @iova: ignored
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_asid(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_ASID | CMD_0_ASID(asid), 0);
 }
 
+/**
+ * cmd_nh_all() - Forget all of stage 1
+ * @asid: ignored
+ * @iova: ignored
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nh_all(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NH_ALL, 0);
 }
 
+/**
+ * cmd_nsnh_all() - Forget all; the kernel makes it CMD_TLBI_NH_ALL of the VMID
+ * @asid: ignored
+ * @iova: ignored
+ *
+ * Return: the command.
+ */
 static inline struct smmuv3_cmd cmd_nsnh_all(u16 asid, u64 iova)
 {
 	return smmuv3_cmd(CMD_TLBI_NSNH_ALL, 0);

@@ -29,14 +29,19 @@ if [ -d $failslab ]; then
 fi
 
 status=0
-loaded=0
+found=0
 ran=0
 for module in $modules; do
+	# Older drivers have only the first one.
+	modprobe -D "$module" > /dev/null 2>&1 || continue
+	found=$((found + 1))
 	modprobe -r "$module" 2> /dev/null
 	before=$(ls $results)
-	# Older drivers have only the first one.
-	modprobe "$module" 2> /dev/null || continue
-	loaded=$((loaded + 1))
+	if ! modprobe "$module"; then
+		printf 'KTAP version 1\n1..1\nnot ok 1 %s does not load\n' "$module"
+		status=1
+		continue
+	fi
 	for suite in "$results"/*; do
 		! echo "$before" | grep -qx "${suite##*/}" || continue
 		grep -qE '^ *(not )?ok ' "$suite/results" 2> /dev/null || continue
@@ -52,8 +57,8 @@ if [ -d $failslab ]; then
 	echo "$ignore" > $failslab/ignore-gfp-wait
 	echo "$verbose" > $failslab/verbose
 fi
-[ $loaded -ne 0 ] || skip "cannot load $modules (CONFIG_ARM_SMMU_V3_KUNIT_TEST=m)"
-if [ $ran -eq 0 ]; then
+[ $found -ne 0 ] || skip "there is no $modules (CONFIG_ARM_SMMU_V3_KUNIT_TEST=m)"
+if [ $ran -eq 0 ] && [ $status -eq 0 ]; then
 	echo "Bail out! $modules ran no suite (is KUnit enabled? kunit.enable=1)"
 	status=1
 fi

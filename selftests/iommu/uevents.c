@@ -71,6 +71,7 @@ int uevents_wait(struct nl_sock *uevents, const char *action, const char *subsys
 		struct sockaddr_nl from;
 		unsigned char *text;
 		bool fits;
+		long left;
 		int len;
 
 		len = nl_recv(uevents, &from, &text, NULL);
@@ -85,8 +86,9 @@ int uevents_wait(struct nl_sock *uevents, const char *action, const char *subsys
 		}
 		if (len && len != -NLE_AGAIN)
 			return -EIO;
-		if (now_ms() >= end)
+		left = end - now_ms();
+		if (left <= 0)
 			return -ETIMEDOUT;
-		poll(&poll_fd, 1, end - now_ms());
+		poll(&poll_fd, 1, left);
 	}
 }

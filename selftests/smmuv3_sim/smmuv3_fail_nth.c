@@ -187,7 +187,8 @@ static __u32 highest_id(struct __test_metadata *_metadata, struct scene *s)
 
 FIXTURE_SETUP(every_allocation)
 {
-	struct smmuv3_sim_create cfg = sim_default();
+	/* Nothing but SVA minds */
+	struct smmuv3_sim_create cfg = sim_sva();
 	struct scene *s = &self->s;
 	struct machine *m = &s->m;
 	int i;
@@ -198,9 +199,6 @@ FIXTURE_SETUP(every_allocation)
 		SKIP(return, "the kernel has no failslab and fail_page_alloc in debugfs");
 	s->fail = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, s->fail);
-	/* What SVA needs, and nothing else minds */
-	cfg.idr0 |= SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY;
-	cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS52;
 	cfg.nr_endpoints = 2;
 	cfg.ep_flags[1] = cfg.ep_flags[0];
 	for (i = 0; i < 2; i++) {

@@ -235,16 +235,12 @@ static void wants_home(struct matrix *x, struct seat *s)
 /* The SMMUs differ: the second has small ids and no ranges, the third more bits */
 static struct smmuv3_sim_create smmu_config(int smmu, enum use use)
 {
-	struct smmuv3_sim_create cfg = sim_default();
+	struct smmuv3_sim_create cfg = use == SVA ? sim_sva() : sim_default();
 
 	if (smmu == 1)
 		cfg.idr3 &= ~SIM_IDR3_RIL;
-	if (use == SVA) {
-		/* As many bits as the CPUs have */
-		cfg.idr0 |= SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY;
-		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS52;
+	if (use == SVA)
 		return cfg;
-	}
 	if (smmu == 1)
 		cfg.idr0 &= ~(SIM_IDR0_ASID16 | SIM_IDR0_VMID16);
 	if (smmu == 2)

@@ -41,17 +41,8 @@
 /* And those that come and go with their SMMU */
 #define NR_UNPLUGGED	2
 #define NR_TARGETS	(NR_DEVS + NR_UNPLUGGED)
-#define SECONDS		60
-
-/* The kernel's CPUs have 52 bits of physical addresses; for SVA the SMMU must, too */
-static struct smmuv3_sim_create sva_features(void)
-{
-	struct smmuv3_sim_create cfg = sim_default();
-
-	cfg.idr0 |= SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY;
-	cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS52;
-	return cfg;
-}
+/* After its start: when a test ends although rounds are left */
+#define END_US(rounds)	((60 + 2ULL * (rounds)) * 1000000)
 
 enum smmus {
 	SMMU_A,
@@ -664,36 +655,70 @@ static void unplug_step(struct worker *w, struct seeded *s)
 		pthread_join(thread, NULL);
 }
 
-/* Of a process that is going to die, seen by both */
+/**
+ * struct victim - What a process that is going to die shares with who kills it
+ * @pid: the process
+ * @pasid: of its address space
+ * @mem: memory of its own
+ * @ready: it has got what it dies with
+ */
 struct victim {
+	pid_t pid;
 	__u32 pasid;
 	void *mem;
 	atomic_bool ready;
 };
 
-/* A child without the files of the parent, but for one */
-static pid_t fork_victim(int keep)
+/* A child that does @run until it is killed, without the files of the parent but the simulator */
+static struct victim *victim_start(struct worker *w, struct seeded *s,
+				   void (*run)(struct races *r, struct victim *v,
+					       struct seeded *s))
 {
-	pid_t pid = fork();
+	struct victim *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				-1, 0);
+	struct seeded child = { seeded_next(s) };
+	int keep = w->r->m.sim;
+	pid_t pid;
 
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (keep > 3)
-		close_range(3, keep - 1, 0);
-	close_range(keep + 1, ~0U, 0);
-	return 0;
+	if (v == MAP_FAILED) {
+		found(w, "no memory");
+		return NULL;
+	}
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (keep > 3)
+			close_range(3, keep - 1, 0);
+		close_range(keep + 1, ~0U, 0);
+		run(w->r, v, &child);
+		_exit(0);
+	}
+	if (pid < 0) {
+		found(w, "fork: %s", strerror(errno));
+		munmap(v, PAGE);
+		return NULL;
+	}
+	v->pid = pid;
+	return v;
 }
 
-static bool reap_victim(struct worker *w, pid_t pid, struct victim *v, bool early, __u32 delay_us)
+/* Until it has got everything, or has ended by itself */
+static void victim_wait(struct worker *w, struct victim *v)
+{
+	siginfo_t ended = {};
+
+	while (!v->ready && !races_over(w->r) &&
+	       !waitid(P_PID, v->pid, &ended, WEXITED | WNOHANG | WNOWAIT) && !ended.si_pid)
+		usleep(100);
+}
+
+static bool victim_kill(struct worker *w, struct victim *v, __u32 delay_us)
 {
 	int status;
 
-	while (!early && !v->ready && !races_over(w->r))
-		usleep(100);
 	usleep(delay_us);
-	kill(pid, SIGKILL);
-	if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
+	kill(v->pid, SIGKILL);
+	if (waitpid(v->pid, &status, 0) == v->pid && WIFSIGNALED(status))
 		return true;
 	found(w, "the process that was to be killed has ended by itself: %#x", status);
 	return false;
@@ -709,15 +734,14 @@ static int sva_write(struct sim_dev *dev, __u32 flags, __u32 pasid, void *at)
 
 static void sva_victim(struct races *r, struct victim *v, struct seeded *s)
 {
-	struct smmuv3_sim_endpoint endpoint = { .id = r->m.smmu[SMMU_SVA].cfg.out_id };
+	struct sim_dev dev = { .smmu = &r->m.smmu[SMMU_SVA] };
 	volatile char *mem = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	int page;
 
-	if (mem == MAP_FAILED || ioctl(r->m.sim, SMMUV3_SIM_SVA_BIND, &endpoint))
+	if (mem == MAP_FAILED || sim_sva_bind(&dev, &v->pasid))
 		_exit(1);
 	v->mem = (void *)mem;
-	v->pasid = endpoint.pasid;
 	v->ready = true;
 	for (;;) {
 		page = 1 + seeded_below(s, 3);
@@ -729,53 +753,37 @@ static void sva_victim(struct races *r, struct victim *v, struct seeded *s)
 	}
 }
 
-/* What a process that is to be killed shares with who kills it */
-static struct victim *victim_alloc(struct worker *w)
-{
-	struct victim *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				-1, 0);
-
-	if (v != MAP_FAILED)
-		return v;
-	found(w, "no memory");
-	return NULL;
-}
-
 /* The process dies under a device that uses its address space */
 static void sva_step(struct worker *w, struct seeded *s)
 {
 	struct races *r = w->r;
 	struct sim_dev dev = { .smmu = &r->m.smmu[SMMU_SVA] };
-	struct smmuv3_sim_endpoint endpoint = { .id = dev.smmu->cfg.out_id };
 	bool early = seeded_chance(s, 20), unbind_first = seeded_chance(s, 30);
 	__u32 delay_us = seeded_below(s, 3000), i;
-	struct victim *v = victim_alloc(w);
-	struct seeded child = { seeded_next(s) };
-	pid_t pid;
+	struct victim *v = victim_start(w, s, sva_victim);
+	bool unbound = false;
 
 	if (!v)
 		return;
-	pid = fork_victim(r->m.sim);
-	if (!pid)
-		sva_victim(r, v, &child);
-	while (!early && !v->ready && !races_over(r))
-		usleep(100);
-	for (i = 0; v->ready && i < 4; i++) {
-		sva_write(&dev, i & 1 ? ATS : 0, v->pasid, v->mem);
-		sva_write(&dev, i & 1 ? ATS : 0, v->pasid, v->mem + seeded_below(s, 4) * PAGE);
+	if (!early)
+		victim_wait(w, v);
+	/* It may become ready from here to its end */
+	if (v->ready) {
+		for (i = 0; i < 4; i++) {
+			sva_write(&dev, i & 1 ? ATS : 0, v->pasid, v->mem);
+			sva_write(&dev, i & 1 ? ATS : 0, v->pasid,
+				  v->mem + seeded_below(s, 4) * PAGE);
+		}
+		unbound = unbind_first && MUST(w, sim_sva_unbind(&dev, v->pasid));
 	}
-	endpoint.pasid = v->pasid;
-	if (v->ready && unbind_first)
-		MUST(w, ioctl(r->m.sim, SMMUV3_SIM_SVA_UNBIND, &endpoint));
-	if (!reap_victim(w, pid, v, early, delay_us) || !v->ready)
+	if (!victim_kill(w, v, delay_us) || !v->ready)
 		goto unmap;
 	for (i = 0; i < 4; i++)
 		if (!sva_write(&dev, i & 1 ? ATS : 0, v->pasid, v->mem + i * PAGE))
 			found(w, "the process is dead, its address space still in use%s",
 			      i & 1 ? " (ATS)" : "");
-	endpoint.pasid = v->pasid;
-	if (!unbind_first)
-		MUST(w, ioctl(r->m.sim, SMMUV3_SIM_SVA_UNBIND, &endpoint));
+	if (!unbound)
+		MUST(w, sim_sva_unbind(&dev, v->pasid));
 unmap:
 	munmap(v, PAGE);
 }
@@ -823,16 +831,13 @@ static void vmm_step(struct worker *w, struct seeded *s)
 	struct races *r = w->r;
 	bool early = seeded_chance(s, 30);
 	__u32 delay_us = seeded_below(s, 20000), i;
-	struct victim *v = victim_alloc(w);
-	struct seeded child = { seeded_next(s) };
-	pid_t pid;
+	struct victim *v = victim_start(w, s, vmm_victim);
 
 	if (!v)
 		return;
-	pid = fork_victim(r->m.sim);
-	if (!pid)
-		vmm_victim(r, v, &child);
-	if (reap_victim(w, pid, v, early, delay_us))
+	if (!early)
+		victim_wait(w, v);
+	if (victim_kill(w, v, delay_us))
 		for (i = 0; i < 2; i++)
 			if (goes_through(w, &r->spare[i], 0, SIM_NO_PASID, STABLE_IPA))
 				found(w, "the process is dead, its device %u still writes", i);
@@ -899,7 +904,7 @@ static void races_add_smmus(struct __test_metadata *_metadata, struct races *r)
 	int i, j;
 
 	for (i = SMMU_A; i <= SMMU_SVA; i++) {
-		cfg = i == SMMU_SVA ? sva_features() : features(i);
+		cfg = i == SMMU_SVA ? sim_sva() : features(i);
 		cfg.nr_endpoints = 4;
 		for (j = 1; j < 4; j++)
 			cfg.ep_flags[j] = cfg.ep_flags[0];
@@ -1079,7 +1084,8 @@ static void check_vmids(struct __test_metadata *_metadata, struct races *r)
 		EXPECT_EQ(0, _test_ioctl_destroy(r->m.iommufd, viommu[i]));
 }
 
-TEST_F_TIMEOUT(races, bystanders_notice_nothing, 900)
+/* The harness has no limit, the test has its own */
+TEST_F_TIMEOUT(races, bystanders_notice_nothing, -1)
 {
 	struct races *r = &self->r;
 	struct worker w = { .r = r, .name = "end" };
@@ -1105,7 +1111,7 @@ TEST_F_TIMEOUT(races, bystanders_notice_nothing, 900)
 			"DMA", dma_step, 0, true, true });
 	add_workers(_metadata, self, 1, &(struct worker){ "weather", weather_step, 0, true });
 	r->forks = variant->sva || variant->vmm;
-	r->end_us = start + SECONDS * 1000000ULL;
+	r->end_us = start + END_US(r->rounds);
 	for (i = 0; i < self->nr; i++)
 		ASSERT_EQ(0, pthread_create(&self->worker[i].thread, NULL, work, &self->worker[i]));
 	for (i = 0; i < self->nr; i++) {
@@ -1122,8 +1128,20 @@ TEST_F_TIMEOUT(races, bystanders_notice_nothing, 900)
 	}
 	for (i = 0; i < self->nr; i++)
 		if (self->worker[i].at < self->worker[i].rounds)
-			TH_LOG("info: %s %u has made %u steps", self->worker[i].name,
-			       self->worker[i].nr, self->worker[i].at);
+			TH_LOG("info: %s %u has made %u of %u steps", self->worker[i].name,
+			       self->worker[i].nr, self->worker[i].at, self->worker[i].rounds);
+	/* Who has found something stops all, maybe before they have begun */
+	if (!r->stop) {
+		EXPECT_LT(0, unmaps);
+		EXPECT_LT(0, probes);
+		for (i = 0; i < self->nr; i++) {
+			EXPECT_LT(0, self->worker[i].at)
+			{
+				TH_LOG("%s %u has done nothing", self->worker[i].name,
+				       self->worker[i].nr);
+			}
+		}
+	}
 	check_rules(_metadata, r);
 	EXPECT_CLEAN(&r->m, "seed %llu, all threads at rest", r->seed);
 	for (i = 0; i < NR_DEVS; i++)

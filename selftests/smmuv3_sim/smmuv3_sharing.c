@@ -261,40 +261,18 @@ TEST_F(machine, pasids_share)
 	EXPECT_CLEAN(m, "the other domain");
 }
 
-/*
- * SVA. The kernel's CPUs have 52 bits of physical addresses, so the SMMU must.
- */
 static void add_two_sva(struct __test_metadata *_metadata, struct machine *m)
 {
 	struct smmuv3_sim_create cfg;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		cfg = sim_default();
-		cfg.idr0 |= SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY;
-		cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS52;
+		cfg = sim_sva();
 		if (i)
 			cfg.idr3 &= ~SIM_IDR3_RIL;
 		machine_add(_metadata, m, i, &cfg);
 		m->dev[i].smmu = &m->smmu[i];
 	}
-}
-
-static int sva_bind(struct machine *m, int dev, __u32 *pasid)
-{
-	struct smmuv3_sim_endpoint endpoint = { .id = m->smmu[dev].cfg.out_id };
-
-	if (ioctl(m->sim, SMMUV3_SIM_SVA_BIND, &endpoint))
-		return -errno;
-	*pasid = endpoint.pasid;
-	return 0;
-}
-
-static int sva_unbind(struct machine *m, int dev, __u32 pasid)
-{
-	struct smmuv3_sim_endpoint endpoint = { .id = m->smmu[dev].cfg.out_id, .pasid = pasid };
-
-	return ioctl(m->sim, SMMUV3_SIM_SVA_UNBIND, &endpoint) ? -errno : 0;
 }
 
 static int sva_write(struct machine *m, int dev, __u32 flags, __u32 pasid, void *at, __u32 word)
@@ -318,7 +296,7 @@ TEST_F(machine, sva_munmap_on_two_smmus)
 	mem = (void *)(((uintptr_t)mem + 4 * PAGE - 1) & ~(4 * PAGE - 1));
 	memset((void *)mem, 0x5a, 4 * PAGE);
 	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, sva_bind(m, i, &pasid[i]));
+		ASSERT_EQ(0, sim_sva_bind(&m->dev[i], &pasid[i]));
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, sva_write(m, i, 0, pasid[i], (void *)mem, 100 + i));
 		EXPECT_EQ(100 + i, mem[0]);
@@ -341,13 +319,13 @@ TEST_F(machine, sva_munmap_on_two_smmus)
 		EXPECT_NE(0, sva_write(m, i, 0, pasid[i], (void *)mem + 2 * PAGE, 1));
 		EXPECT_NE(0, sva_write(m, i, ATS, pasid[i], (void *)mem + 2 * PAGE, 1));
 	}
-	EXPECT_EQ(0, sva_unbind(m, 0, pasid[0]));
+	EXPECT_EQ(0, sim_sva_unbind(&m->dev[0], pasid[0]));
 	EXPECT_CLEAN(m, "one unbound");
 	EXPECT_EQ(C_BAD_CD, sva_write(m, 0, 0, pasid[0], (void *)mem + 3 * PAGE, 1));
 	EXPECT_EQ(0, sva_write(m, 1, ATS, pasid[1], (void *)mem + 3 * PAGE, 1));
 	ASSERT_EQ(0, munmap((void *)mem + 2 * PAGE, 2 * PAGE));
 	EXPECT_CLEAN(m, "munmap for the other one");
-	EXPECT_EQ(0, sva_unbind(m, 1, pasid[1]));
+	EXPECT_EQ(0, sim_sva_unbind(&m->dev[1], pasid[1]));
 	EXPECT_CLEAN(m, "both unbound");
 }
 
@@ -374,8 +352,8 @@ TEST_F(machine, sva_killed_while_bound)
 		child->mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		memset(child->mem, 1, PAGE);
-		child->ready = !sva_bind(m, 0, &child->pasid[0]) &&
-			       !sva_bind(m, 1, &child->pasid[1]);
+		child->ready = !sim_sva_bind(&m->dev[0], &child->pasid[0]) &&
+			       !sim_sva_bind(&m->dev[1], &child->pasid[1]);
 		c = 0;
 		if (write(pipes[1], &c, 1) == 1)
 			pause();
@@ -396,7 +374,7 @@ TEST_F(machine, sva_killed_while_bound)
 		EXPECT_EQ(F_TRANSLATION, sva_write(m, i, ATS, child->pasid[i], child->mem, 1));
 	}
 	for (i = 0; i < 2; i++)
-		EXPECT_EQ(0, sva_unbind(m, i, child->pasid[i]));
+		EXPECT_EQ(0, sim_sva_unbind(&m->dev[i], child->pasid[i]));
 	EXPECT_CLEAN(m, "unbound");
 }
 

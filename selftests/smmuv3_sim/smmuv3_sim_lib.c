@@ -100,6 +100,15 @@ struct smmuv3_sim_create sim_default(void)
 	};
 }
 
+struct smmuv3_sim_create sim_sva(void)
+{
+	struct smmuv3_sim_create cfg = sim_default();
+
+	cfg.idr0 |= SIM_IDR0_HTTU_AF | SIM_IDR0_HTTU_DIRTY;
+	cfg.idr5 = (cfg.idr5 & ~SIM_IDR5_OAS) | SIM_IDR5_OAS52;
+	return cfg;
+}
+
 int sim_create(int fd, const struct smmuv3_sim_create *cfg, struct sim_smmu *smmu)
 {
 	__u32 i;

@@ -99,6 +99,16 @@ int sim_close(int fd);
 struct smmuv3_sim_create sim_default(void);
 
 /**
+ * sim_sva() - The same as sim_default(), and what the driver wants for SVA
+ *
+ * The CPUs have 52 bits of physical addresses and set access flags in table entries
+ * (HAFT: HTTU is 3), so the SMMU has to.
+ *
+ * Return: all features on, one endpoint with ATS, PASID and PRI.
+ */
+struct smmuv3_sim_create sim_sva(void);
+
+/**
  * sim_create() - Add an SMMU
  * @fd: the simulator
  * @cfg: what it is like

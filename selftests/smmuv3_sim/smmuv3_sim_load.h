@@ -27,6 +27,11 @@ FIXTURE_TEARDOWN(machine)
 	machine_exit(_metadata, &self->m);
 }
 
+/**
+ * add_two() - Add two SMMUs that are not alike, and open the first endpoint of each
+ * @_metadata: the running test
+ * @m: the machine; they become SMMUs and endpoints 0 and 1
+ */
 static void add_two(struct __test_metadata *_metadata, struct machine *m)
 {
 	struct smmuv3_sim_create cfg;
@@ -57,6 +62,7 @@ struct churn {
 	int ret;
 };
 
+/* The thread of a struct churn */
 static void *churn(void *arg)
 {
 	struct churn *c = arg;
@@ -70,7 +76,13 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-/* Two SMMUs on one S2 parent, for churn_start() */
+/**
+ * churn_prepare() - Two SMMUs on one S2 parent, for churn_start()
+ * @_metadata: the running test
+ * @m: the machine, without SMMUs
+ *
+ * Return: the parent; both endpoints are attached to it.
+ */
 static __u32 churn_prepare(struct __test_metadata *_metadata, struct machine *m)
 {
 	__u32 hwpt;
@@ -83,11 +95,21 @@ static __u32 churn_prepare(struct __test_metadata *_metadata, struct machine *m)
 	return hwpt;
 }
 
+/**
+ * churn_start() - Map and unmap from now on
+ * @_metadata: the running test
+ * @c: with @m and @iova set, the rest 0; churn_stop() has to follow
+ */
 static void churn_start(struct __test_metadata *_metadata, struct churn *c)
 {
 	ASSERT_EQ(0, pthread_create(&c->thread, NULL, churn, c));
 }
 
+/**
+ * churn_stop() - Stop it, wait for the thread, and check that nothing has failed
+ * @_metadata: the running test
+ * @c: after churn_start()
+ */
 static void churn_stop(struct __test_metadata *_metadata, struct churn *c)
 {
 	c->stop = true;
@@ -112,6 +134,7 @@ struct removal {
 	int ret;
 };
 
+/* The thread of a struct removal */
 static void *removal(void *arg)
 {
 	struct removal *r = arg;
@@ -121,11 +144,21 @@ static void *removal(void *arg)
 	return NULL;
 }
 
+/**
+ * removal_start() - Remove an SMMU from now on
+ * @_metadata: the running test
+ * @r: with @smmu and @flags set, the rest 0; removal_wait() has to follow
+ */
 static void removal_start(struct __test_metadata *_metadata, struct removal *r)
 {
 	ASSERT_EQ(0, pthread_create(&r->thread, NULL, removal, r));
 }
 
+/**
+ * removal_wait() - Wait until the SMMU is gone, and check that nothing has failed
+ * @_metadata: the running test
+ * @r: after removal_start()
+ */
 static void removal_wait(struct __test_metadata *_metadata, struct removal *r)
 {
 	pthread_join(r->thread, NULL);

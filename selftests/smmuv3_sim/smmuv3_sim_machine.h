@@ -133,6 +133,11 @@ static void machine_open(struct __test_metadata *_metadata, struct machine *m, i
 	ASSERT_EQ(0, sim_vfio_open(&m->smmu[smmu], endpoint, m->iommufd, &m->dev[dev]));
 }
 
+/**
+ * now_us() - The monotonic clock
+ *
+ * Return: microseconds.
+ */
 static __u64 now_us(void)
 {
 	struct timespec ts;
@@ -143,7 +148,16 @@ static __u64 now_us(void)
 
 #define RW	(IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)
 
-/* Map @length bytes at @offset of the memory to @iova */
+/**
+ * machine_map() - Map memory into the IOAS
+ * @m: the machine
+ * @iova: where to, aligned to a page
+ * @offset: of the first byte in the memory
+ * @length: in bytes, a multiple of PAGE
+ * @prot: RW, or one of its two flags
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int machine_map(struct machine *m, __u64 iova, size_t offset, size_t length, __u32 prot)
 {
 	__u64 at = iova;
@@ -152,18 +166,40 @@ static int machine_map(struct machine *m, __u64 iova, size_t offset, size_t leng
 				    IOMMU_IOAS_MAP_FIXED_IOVA | prot);
 }
 
+/**
+ * machine_unmap() - Unmap what machine_map() has mapped
+ * @m: the machine
+ * @iova: where it was
+ * @length: in bytes; whole mappings only
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int machine_unmap(struct machine *m, __u64 iova, size_t length)
 {
 	return _test_ioctl_ioas_unmap(m->iommufd, m->ioas, iova, length, NULL);
 }
 
+/**
+ * machine_hwpt() - Make an HWPT of the IOAS
+ * @m: the machine
+ * @dev: an endpoint of the SMMU that it is made for
+ * @flags: enum iommufd_hwpt_alloc_flags
+ * @hwpt: filled; destroyed by the caller, or with the iommufd
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int machine_hwpt(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 *hwpt)
 {
 	return _test_cmd_hwpt_alloc(m->iommufd, dev->id, m->ioas, 0, flags, hwpt,
 				    IOMMU_HWPT_DATA_NONE, NULL, 0);
 }
 
-/* What became of a DMA, as sim_dma() returns it, in words */
+/**
+ * machine_dma_str() - Say what became of a DMA
+ * @buf: filled
+ * @size: of @buf in bytes
+ * @ret: of sim_dma()
+ */
 static void machine_dma_str(char *buf, size_t size, int ret)
 {
 	switch (ret) {
@@ -187,7 +223,13 @@ static void machine_dma_str(char *buf, size_t size, int ret)
 	}
 }
 
-/* A word that nothing else has */
+/**
+ * machine_word() - A word that nothing else has
+ *
+ * For one thread: threads that do DMA have words of their own.
+ *
+ * Return: another one each time.
+ */
 static __u32 machine_word(void)
 {
 	static __u32 unique = 0x51300000;
@@ -195,9 +237,18 @@ static __u32 machine_word(void)
 	return ++unique;
 }
 
-/*
- * A write by DMA and where it has to go: @want is an offset in the memory, or -event
- * for a fault.
+/**
+ * machine_write() - A write by DMA, and whether it goes where it has to
+ * @m: the machine
+ * @dev: the endpoint
+ * @flags: enum smmuv3_sim_dma_flags, as for sim_dma()
+ * @pasid: PASID or SIM_NO_PASID
+ * @iova: address
+ * @want: offset in the memory, or -event for a fault
+ * @why: filled with what was wanted and what came of it
+ * @why_size: of @why in bytes
+ *
+ * Return: whether it was as wanted.
  */
 static bool machine_write(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
 			  __u64 iova, long want, char *why, size_t why_size)
@@ -218,7 +269,19 @@ static bool machine_write(struct machine *m, struct sim_dev *dev, __u32 flags, _
 	return !ret && *at == word;
 }
 
-/* The same, and a word is read back by DMA */
+/**
+ * machine_dma() - The same as machine_write(), and a word is read back by DMA
+ * @m: the machine
+ * @dev: the endpoint
+ * @flags: enum smmuv3_sim_dma_flags, as for sim_dma()
+ * @pasid: PASID or SIM_NO_PASID
+ * @iova: address
+ * @want: offset in the memory, or -event for a fault
+ * @why: filled with what was wanted and what came of it
+ * @why_size: of @why in bytes
+ *
+ * Return: whether both were as wanted; after a fault nothing is read.
+ */
 static bool machine_dma(struct machine *m, struct sim_dev *dev, __u32 flags, __u32 pasid,
 			__u64 iova, long want, char *why, size_t why_size)
 {
@@ -388,6 +451,13 @@ static int guest_cmds(struct guest *g, struct smmuv3_cmd *cmds, __u32 nr)
 					   sizeof(*cmds), &nr);
 }
 
+/**
+ * guest_cmd() - Have the vSMMU execute one command
+ * @g: the guest
+ * @cmd: the command
+ *
+ * Return: 0 or -1 with errno.
+ */
 static int guest_cmd(struct guest *g, struct smmuv3_cmd cmd)
 {
 	return guest_cmds(g, &cmd, 1);
@@ -406,7 +476,20 @@ static int guest_cmd(struct guest *g, struct smmuv3_cmd cmd)
 #define G_TABLES	(BLOCK / 2)
 #define G_CD		(BLOCK - PAGE)
 
-/* Independent of the simulator's walk: where the entry for @iova at @level is */
+/**
+ * g_entry() - Find an entry of a guest's stage 1, independent of the simulator's walk
+ * @m: the machine
+ * @tg: granule, log2 of bytes: 12, 14 or 16
+ * @ia: bits of an input address
+ * @next: offset of the next free table in the memory; moved past those that are made
+ * @root: offset of the first table
+ * @iova: input address
+ * @level: of the entry, 3 for a page
+ *
+ * Tables on the way are made if there are none, out of memory that is zero.
+ *
+ * Return: the entry, to be written by the caller.
+ */
 static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_t *next,
 		      size_t root, __u64 iova, int level)
 {
@@ -428,6 +511,17 @@ static __u64 *g_entry(struct machine *m, unsigned int tg, unsigned int ia, size_
 	}
 }
 
+/**
+ * g_write_cd() - Write a context descriptor
+ * @m: the machine
+ * @cd: its offset in the memory
+ * @root: offset of the first table
+ * @tg_field: granule as CD.TG0 has it: 0 for 4K, 1 for 64K, 2 for 16K
+ * @ia: bits of an input address
+ * @asid: ASID
+ *
+ * No command is sent: a CD that was valid has to be invalidated by the caller.
+ */
 static void g_write_cd(struct machine *m, size_t cd, size_t root, unsigned int tg_field,
 		       unsigned int ia, __u16 asid)
 {
