@@ -47,8 +47,8 @@
  *	SMMUV3_SIM_EP_ACS for that
  * @SMMUV3_SIM_EP_ACS: it has an ACS capability, and nothing to control
  * @SMMUV3_SIM_EP_BRIDGED: it is a conventional PCI device behind a conventional
- *	bridge, which is the only one of its SMMU: all behind it are one group and have
- *	the StreamID of the bridge. It has no BARs, ATS, PASID or PRI
+ *	bridge, which is the only one of its SMMU: all behind it have the StreamID of the
+ *	bridge, which firmware does not name itself. It has no BARs, ATS, PASID or PRI
  */
 enum smmuv3_sim_endpoint_flags {
 	SMMUV3_SIM_EP_ATS = 1 << 0,
