@@ -45,6 +45,8 @@
 #define F_TRANSLATION	0x10
 #define PASID		5
 #define ALL_8BIT	255
+/* An unmap of a third party that takes longer than that has waited for somebody else */
+#define STOPPED_US	300000
 #define STE_0_CFG(ste)	((ste) >> 1 & 7)
 #define CD_0_ASID(cd)	((cd) >> 48 & 0xffff)
 
@@ -696,10 +698,14 @@ TEST_F_TIMEOUT(machine, auto_domain_goes_on, 60)
 	EXPECT_CLEAN(m, "unmapped");
 }
 
-/* How a third party does, for some time: unmaps in each second, and the slowest */
+/*
+ * How a third party does, for some time: unmaps in each second, the slowest, and how long
+ * it was stopped. A busy host stops it, too, but not all the time.
+ */
 struct third_party {
 	__u64 per_second;
 	__u64 worst_us;
+	__u64 stopped_us;
 };
 
 static struct third_party third_party(struct __test_metadata *_metadata, struct machine *m,
@@ -715,6 +721,8 @@ static struct third_party third_party(struct __test_metadata *_metadata, struct 
 		now = now_us();
 		if (now - one > t.worst_us)
 			t.worst_us = now - one;
+		if (now - one > STOPPED_US)
+			t.stopped_us += now - one;
 		n++;
 	} while (now - start < us);
 	t.per_second = n * 1000000 / (now - start);
@@ -795,8 +803,10 @@ TEST_F_TIMEOUT(dead_smmu, stops_nobody_else, 60)
 	say_dead(false);
 	TH_LOG("info: third party: %llu unmaps per second, worst %llu us; before %llu, %llu us",
 	       beside.per_second, beside.worst_us, alone.per_second, alone.worst_us);
-	EXPECT_GT(500000, beside.worst_us);
-	EXPECT_LT(alone.per_second / 10, beside.per_second);
+	EXPECT_GT(1000000, beside.stopped_us)
+	{
+		TH_LOG("it was stopped for %llu ms of four seconds", beside.stopped_us / 1000);
+	}
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the SMMU is back");
 	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
@@ -1137,7 +1147,8 @@ TEST_F(machine, two_behind_a_bridge)
 	cfg.ep_flags[1] = SMMUV3_SIM_EP_BRIDGED;
 	machine_add(_metadata, m, 0, &cfg);
 	ASSERT_EQ(m->smmu[0].cfg.out_sid[0], m->smmu[0].cfg.out_sid[1]);
-	EXPECT_EQ(-ENOENT, sim_endpoint_read(&m->smmu[0], 1, "iommu_group/type", text, sizeof(text)));
+	EXPECT_EQ(-ENOENT, sim_endpoint_read(&m->smmu[0], 1, "iommu_group/type", text,
+					     sizeof(text)));
 	for (i = 0; i < 2; i++) {
 		machine_open(_metadata, m, i, 0, i);
 		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], SIM_NO_PASID, m->ioas));
