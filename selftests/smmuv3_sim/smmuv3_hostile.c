@@ -13,7 +13,8 @@
  *						identity_since_boot_first_pasid_1040
  * number of PASIDs on a HWPT			size of the array: many_atcs_in_one_domain
  * number of domains and PASIDs			ASIDs: reset_keeps_the_asid, handover_*,
- *						rescan_*, asids_*, auto_domain_goes_on
+ *						rescan_*, asids_*, auto_domain_goes_on,
+ *						timed_out_flush_keeps_the_id
  * number of vSMMUs				VMIDs: vmids_taken_nested_goes_to_its_parent,
  *						smmuv3_sharing vmids_run_out
  * entry_num of IOMMU_HWPT_INVALIDATE		size of the copy: iommufd_vsmmu_fuzz; time:
@@ -28,7 +29,7 @@
  * IDR1.SSIDSIZE, IDR0.CD2L, PASID width of a	pasid_out_of_the_table
  * device and whether it can be enabled
  * IDR0.ASID16 and VMID16			asids_*
- * IDR1.CMDQS, EVTQS, PRIQS			dead_smmu_stops_nobody_else; smmuv3_sharing
+ * IDR1.CMDQS, EVTQS, PRIQS			dead_smmu.*; smmuv3_sharing
  *						compatible.small_queue
  */
 #include <sched.h>
@@ -664,6 +665,46 @@ TEST_F_TIMEOUT(machine, asids_shared_when_none_is_left, 120)
 }
 
 /*
+ * The flush of an id times out, since the SMMU does not consume any more. Nobody knows
+ * what its TLB has, so that nobody must get the id.
+ */
+TEST_F_TIMEOUT(machine, timed_out_flush_keeps_the_id, 120)
+{
+	struct machine *m = &self->m;
+	__u64 old = 0, new = 0;
+	__u32 hwpt, ioas;
+
+	add(_metadata, m, 0, sim_default(), 2, SMMUV3_SIM_EP_PASID);
+	machine_open(_metadata, m, 0, 0, 0);
+	machine_open(_metadata, m, 1, 0, 1);
+	hwpt = new_domain(_metadata, m, &m->dev[0]);
+	ioas = m->ioas;
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], PASID, hwpt));
+	ASSERT_EQ(0, sim_poke(&m->dev[0], SMMUV3_SIM_POKE_CD, PASID, 0, 0, 0, &old));
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	__EXPECT_DMA(m, &m->dev[0], 0, PASID, IOVA, 0, "before");
+	say_dead(true);
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_STOP, 0, 0));
+	ASSERT_EQ(0, sim_vfio_detach(&m->dev[0], PASID));
+	ASSERT_EQ(0, _test_ioctl_destroy(m->iommufd, hwpt));
+	hwpt = new_domain(_metadata, m, &m->dev[1]);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], PASID, hwpt));
+	ASSERT_EQ(0, sim_poke(&m->dev[1], SMMUV3_SIM_POKE_CD, PASID, 0, 0, 0, &new));
+	EXPECT_NE(CD_0_ASID(old), CD_0_ASID(new))
+	{
+		TH_LOG("ASID %llu has got another table while the TLB may have the old one",
+		       CD_0_ASID(new));
+	}
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
+	ASSERT_EQ(0, machine_map(m, IOVA, PAGE, PAGE, RW));
+	__EXPECT_DMA(m, &m->dev[1], 0, PASID, IOVA, PAGE, "the SMMU is back");
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
+	say_dead(false);
+	EXPECT_CLEAN(m, "the SMMU is back");
+	ASSERT_EQ(0, _test_ioctl_destroy(m->iommufd, ioas));
+}
+
+/*
  * Domains of an IOAS are tried one after the other. The first one could be walked, but
  * needs an id, of which the SMMU has none; the second one has one there. An endpoint
  * that is not coherent does not get the first one, which is how there are two.
@@ -742,6 +783,7 @@ FIXTURE_VARIANT(dead_smmu)
 {
 	int cmdqs;
 	bool both;
+	bool silent;
 };
 
 FIXTURE_VARIANT_ADD(dead_smmu, queue_of_128)
@@ -754,6 +796,14 @@ FIXTURE_VARIANT_ADD(dead_smmu, queue_of_4096)
 {
 	.cmdqs = 12,
 	.both = true,
+};
+
+/* The SMMU is well, but an endpoint of it does not answer */
+FIXTURE_VARIANT_ADD(dead_smmu, silent_endpoint)
+{
+	.cmdqs = 7,
+	.both = true,
+	.silent = true,
 };
 
 FIXTURE_VARIANT_ADD(dead_smmu, of_somebody_else)
@@ -793,7 +843,8 @@ TEST_F_TIMEOUT(dead_smmu, stops_nobody_else, 60)
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[2], SIM_NO_PASID, other.ioas));
 	alone = third_party(_metadata, &other, 1000000);
 	say_dead(true);
-	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_STOP, 0, 0));
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, variant->silent ? SMMUV3_SIM_ERROR_ATC_LATE :
+			     SMMUV3_SIM_ERROR_STOP, 0, variant->silent ? 9000000 : 0));
 	churn_start(_metadata, &c);
 	usleep(100000);
 	beside = third_party(_metadata, &other, 4000000);

@@ -145,7 +145,8 @@ struct smmuv3_sim_remove {
  * @SMMUV3_SIM_ERROR_STOP: it consumes no command for @arg microseconds, 0: for ever,
  *	that is until the next plan; then it goes on where it was
  * @SMMUV3_SIM_ERROR_ATC_LATE: endpoint @arg takes @count microseconds to answer a
- *	CMD_ATC_INV; those that wait do so at the same time
+ *	CMD_ATC_INV; those that wait do so at the same time, and are answered when
+ *	there is another plan
  */
 enum smmuv3_sim_error {
 	SMMUV3_SIM_ERROR_NONE,
