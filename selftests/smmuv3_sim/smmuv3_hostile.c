@@ -841,22 +841,22 @@ TEST_F_TIMEOUT(dead_smmu, stops_nobody_else, 60)
 	other = *m;
 	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &other.ioas));
 	ASSERT_EQ(0, sim_vfio_attach(&m->dev[2], SIM_NO_PASID, other.ioas));
-	alone = third_party(_metadata, &other, 1000000);
+	alone = third_party(_metadata, &other, 500000);
 	say_dead(true);
 	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, variant->silent ? SMMUV3_SIM_ERROR_ATC_LATE :
 			     SMMUV3_SIM_ERROR_STOP, 0, variant->silent ? 9000000 : 0));
 	churn_start(_metadata, &c);
 	usleep(100000);
-	beside = third_party(_metadata, &other, 4000000);
+	beside = third_party(_metadata, &other, 3000000);
 	/* It comes back, and does all that it was told */
 	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
 	churn_stop(_metadata, &c);
 	say_dead(false);
 	TH_LOG("info: third party: %llu unmaps per second, worst %llu us; before %llu, %llu us",
 	       beside.per_second, beside.worst_us, alone.per_second, alone.worst_us);
-	EXPECT_GT(1000000, beside.stopped_us)
+	EXPECT_GT(800000, beside.stopped_us)
 	{
-		TH_LOG("it was stopped for %llu ms of four seconds", beside.stopped_us / 1000);
+		TH_LOG("it was stopped for %llu ms of three seconds", beside.stopped_us / 1000);
 	}
 	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the SMMU is back");
@@ -868,7 +868,7 @@ TEST_F_TIMEOUT(dead_smmu, stops_nobody_else, 60)
 /* A guest with an endpoint that takes half a second for each CMD_ATC_INV */
 TEST_F_TIMEOUT(machine, late_atc_inv_can_be_killed, 60)
 {
-	enum { NR = 1200 };
+	enum { NR = 800 };
 	static struct smmuv3_cmd cmds[NR];
 	struct machine *m = &self->m;
 	struct iommu_hwpt_arm_smmuv3 vste = guest_vste_s1(GUEST_IPA + G_CD);
@@ -955,7 +955,7 @@ TEST_F_TIMEOUT(machine, exit_holds_up_no_notifier, 60)
 	pasid = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)pasid);
 	ASSERT_EQ(0, pipe(pipes));
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 2; i++) {
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
