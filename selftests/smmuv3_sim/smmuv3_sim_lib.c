@@ -118,8 +118,9 @@ int sim_create(int fd, const struct smmuv3_sim_create *cfg, struct sim_smmu *smm
 	if (ioctl(fd, SMMUV3_SIM_CREATE, &smmu->cfg))
 		return -errno;
 	for (i = 0; i < cfg->nr_endpoints; i++)
-		snprintf(smmu->bdf[i], sizeof(smmu->bdf[i]), "%04x:00:%02x.0",
-			 smmu->cfg.out_segment & 0xffff, (i + 1) & 0x1f);
+		snprintf(smmu->bdf[i], sizeof(smmu->bdf[i]), "%04x:%02x:%02x.%x",
+			 smmu->cfg.out_segment & 0xffff, smmu->cfg.out_rid[i] >> 8 & 0xff,
+			 smmu->cfg.out_rid[i] >> 3 & 0x1f, smmu->cfg.out_rid[i] & 7);
 	return 0;
 }
 
@@ -496,6 +497,9 @@ int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim
 	ret = enable_memory(dev->vfio);
 	if (ret)
 		goto close;
+	/* A conventional device has no BARs */
+	if (smmu->cfg.ep_flags[endpoint] & SMMUV3_SIM_EP_BRIDGED)
+		return 0;
 	dev->regs = map_bar(dev->vfio, 0, EXERCISER_BAR0_SIZE);
 	dev->data = map_bar(dev->vfio, 2, EXERCISER_BAR1_SIZE);
 	if (dev->regs && dev->data)
@@ -559,6 +563,113 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 	if (pasid != SIM_NO_PASID)
 		return 0;
 	return sim_errno(tell(dev, SMMUV3_SIM_DETACHED));
+}
+
+int sim_presence(struct sim_smmu *smmu, __u32 endpoint, bool present)
+{
+	struct smmuv3_sim_presence presence = {
+		.id = smmu->cfg.out_id,
+		.endpoint = endpoint,
+		.present = present,
+	};
+
+	return sim_errno(ioctl(smmu->fd, SMMUV3_SIM_PRESENCE, &presence));
+}
+
+int sim_vfio_reset(struct sim_dev *dev)
+{
+	return sim_errno(ioctl(dev->vfio, VFIO_DEVICE_RESET));
+}
+
+static int write_sysfs(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = sim_errno(write(fd, text, strlen(text)));
+	close(fd);
+	return ret < 0 ? ret : 0;
+}
+
+int sim_endpoint_write(struct sim_smmu *smmu, __u32 endpoint, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", smmu->bdf[endpoint], file);
+	return write_sysfs(path, text);
+}
+
+int sim_endpoint_read(struct sim_smmu *smmu, __u32 endpoint, const char *file, char *text,
+		      size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", smmu->bdf[endpoint], file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = sim_errno(read(fd, text, size - 1));
+	close(fd);
+	if (len < 0)
+		return len;
+	text[len] = 0;
+	text[strcspn(text, "\n")] = 0;
+	return 0;
+}
+
+bool sim_fail_setup(void)
+{
+	static const char * const setting[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+	};
+	char path[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(setting) / sizeof(*setting); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", setting[i][0]);
+		if (write_sysfs(path, setting[i][1]))
+			return false;
+	}
+	return true;
+}
+
+/* Of this thread; opening it would be a call with allocations */
+static __thread int fail_fd = -1;
+
+int sim_fail_nth(unsigned int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", nth);
+
+	if (fail_fd < 0)
+		fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	return pwrite(fail_fd, text, len, 0) == len ? 0 : -errno;
+}
+
+bool sim_fail_end(void)
+{
+	char text[16] = "";
+	ssize_t len = pread(fail_fd, text, sizeof(text) - 1, 0);
+
+	sim_fail_nth(0);
+	return len > 0 && !atoi(text);
+}
+
+int sim_rescan(struct sim_smmu *smmu)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/class/pci_bus/%04x:00/rescan",
+		 smmu->cfg.out_segment & 0xffff);
+	return write_sysfs(path, "1");
 }
 
 int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)
