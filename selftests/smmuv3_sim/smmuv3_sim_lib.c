@@ -561,6 +561,22 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 	return sim_errno(tell(dev, SMMUV3_SIM_DETACHED));
 }
 
+int sim_no_pasid_event(const struct sim_dev *dev)
+{
+	char path[96], type[16] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group/type",
+		 dev->smmu->bdf[dev->endpoint]);
+	file = fopen(path, "r");
+	if (file) {
+		if (fscanf(file, "%15s", type) != 1)
+			type[0] = 0;
+		fclose(file);
+	}
+	return strcmp(type, "identity") ? C_BAD_CD : C_BAD_SUBSTREAMID;
+}
+
 int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)
 {
 	struct smmuv3_sim_endpoint endpoint = {

@@ -284,6 +284,7 @@ static bool sim_cmdq_poll(struct sim_instance *inst)
 				return true;
 			inst->deadline = 0;
 		}
+		inst->dead |= inst->removing && inst->cons == (inst->dead_at & wrap);
 		code = sim_instance_command(inst, cmd);
 		if (code) {
 			sim_cerror(inst, code);
@@ -448,7 +449,8 @@ static int sim_begin_remove(void *arg)
 {
 	struct sim_instance *inst = arg;
 
-	inst->dead = !inst->bridge;
+	inst->removing = !inst->bridge;
+	inst->dead_at = readl(inst->regs + CMDQ_PROD);
 	return 0;
 }
 
