@@ -118,8 +118,9 @@ int sim_create(int fd, const struct smmuv3_sim_create *cfg, struct sim_smmu *smm
 	if (ioctl(fd, SMMUV3_SIM_CREATE, &smmu->cfg))
 		return -errno;
 	for (i = 0; i < cfg->nr_endpoints; i++)
-		snprintf(smmu->bdf[i], sizeof(smmu->bdf[i]), "%04x:00:%02x.0",
-			 smmu->cfg.out_segment & 0xffff, (i + 1) & 0x1f);
+		snprintf(smmu->bdf[i], sizeof(smmu->bdf[i]), "%04x:%02x:%02x.%x",
+			 smmu->cfg.out_segment & 0xffff, smmu->cfg.out_rid[i] >> 8 & 0xff,
+			 smmu->cfg.out_rid[i] >> 3 & 0x1f, smmu->cfg.out_rid[i] & 7);
 	return 0;
 }
 
@@ -496,6 +497,9 @@ int sim_vfio_open(struct sim_smmu *smmu, __u32 endpoint, int iommufd, struct sim
 	ret = enable_memory(dev->vfio);
 	if (ret)
 		goto close;
+	/* A conventional device has no BARs */
+	if (smmu->cfg.ep_flags[endpoint] & SMMUV3_SIM_EP_BRIDGED)
+		return 0;
 	dev->regs = map_bar(dev->vfio, 0, EXERCISER_BAR0_SIZE);
 	dev->data = map_bar(dev->vfio, 2, EXERCISER_BAR1_SIZE);
 	if (dev->regs && dev->data)
@@ -561,20 +565,77 @@ int sim_vfio_detach(struct sim_dev *dev, __u32 pasid)
 	return sim_errno(tell(dev, SMMUV3_SIM_DETACHED));
 }
 
+int sim_presence(struct sim_smmu *smmu, __u32 endpoint, bool present)
+{
+	struct smmuv3_sim_presence presence = {
+		.id = smmu->cfg.out_id,
+		.endpoint = endpoint,
+		.present = present,
+	};
+
+	return sim_errno(ioctl(smmu->fd, SMMUV3_SIM_PRESENCE, &presence));
+}
+
+int sim_vfio_reset(struct sim_dev *dev)
+{
+	return sim_errno(ioctl(dev->vfio, VFIO_DEVICE_RESET));
+}
+
+static int write_sysfs(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = sim_errno(write(fd, text, strlen(text)));
+	close(fd);
+	return ret < 0 ? ret : 0;
+}
+
+int sim_endpoint_write(struct sim_smmu *smmu, __u32 endpoint, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", smmu->bdf[endpoint], file);
+	return write_sysfs(path, text);
+}
+
+int sim_endpoint_read(struct sim_smmu *smmu, __u32 endpoint, const char *file, char *text,
+		      size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", smmu->bdf[endpoint], file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = sim_errno(read(fd, text, size - 1));
+	close(fd);
+	if (len < 0)
+		return len;
+	text[len] = 0;
+	text[strcspn(text, "\n")] = 0;
+	return 0;
+}
+
+int sim_rescan(struct sim_smmu *smmu)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/class/pci_bus/%04x:00/rescan",
+		 smmu->cfg.out_segment & 0xffff);
+	return write_sysfs(path, "1");
+}
+
 int sim_no_pasid_event(const struct sim_dev *dev)
 {
-	char path[96], type[16] = "";
-	FILE *file;
+	char type[16];
+	int ret = sim_endpoint_read(dev->smmu, dev->endpoint, "iommu_group/type", type,
+				    sizeof(type));
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group/type",
-		 dev->smmu->bdf[dev->endpoint]);
-	file = fopen(path, "r");
-	if (file) {
-		if (fscanf(file, "%15s", type) != 1)
-			type[0] = 0;
-		fclose(file);
-	}
-	return strcmp(type, "identity") ? C_BAD_CD : C_BAD_SUBSTREAMID;
+	return !ret && !strcmp(type, "identity") ? C_BAD_SUBSTREAMID : C_BAD_CD;
 }
 
 int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)

@@ -315,6 +315,56 @@ int sim_vfio_attach(struct sim_dev *dev, __u32 pasid, __u32 pt_id);
 int sim_vfio_detach(struct sim_dev *dev, __u32 pasid);
 
 /**
+ * sim_presence() - Pull an endpoint out, or plug it in again
+ * @smmu: its SMMU
+ * @endpoint: its number there
+ * @present: it is there
+ *
+ * Return: 0 or -errno.
+ */
+int sim_presence(struct sim_smmu *smmu, __u32 endpoint, bool present);
+
+/**
+ * sim_vfio_reset() - VFIO_DEVICE_RESET
+ * @dev: the endpoint, open, with SMMUV3_SIM_EP_FLR
+ *
+ * Return: 0 or -errno.
+ */
+int sim_vfio_reset(struct sim_dev *dev);
+
+/**
+ * sim_endpoint_write() - Write to a file of an endpoint in sysfs
+ * @smmu: its SMMU
+ * @endpoint: its number there
+ * @file: the file, "remove", "reset" or "iommu_group/type" for example
+ * @text: what to write
+ *
+ * Return: 0 or -errno.
+ */
+int sim_endpoint_write(struct sim_smmu *smmu, __u32 endpoint, const char *file, const char *text);
+
+/**
+ * sim_endpoint_read() - Read the first line of a file of an endpoint in sysfs
+ * @smmu: its SMMU
+ * @endpoint: its number there
+ * @file: the file
+ * @text: filled, without the end of the line
+ * @size: of @text
+ *
+ * Return: 0 or -errno.
+ */
+int sim_endpoint_read(struct sim_smmu *smmu, __u32 endpoint, const char *file, char *text,
+		      size_t size);
+
+/**
+ * sim_rescan() - Look for endpoints that the kernel does not know
+ * @smmu: their SMMU
+ *
+ * Return: 0 or -errno.
+ */
+int sim_rescan(struct sim_smmu *smmu);
+
+/**
  * sim_sva_bind() - Give an endpoint the address space of the calling process
  * @dev: the endpoint, not open
  * @pasid: where it is from now on

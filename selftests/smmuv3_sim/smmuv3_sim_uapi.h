@@ -35,6 +35,20 @@
  * @SMMUV3_SIM_EP_TWO_STREAMS: firmware gives it the next StreamID as well, as that
  *	of an alias; it does not use it
  * @SMMUV3_SIM_EP_STREAM_TWICE: firmware names its StreamID twice
+ * @SMMUV3_SIM_EP_FLR: it has a function level reset, which clears all that can be
+ *	written in its configuration space, and its ATC
+ * @SMMUV3_SIM_EP_IDENTITY: its default domain is identity from the first probe on: it
+ *	has the ID of a device for which the driver asks for that
+ * @SMMUV3_SIM_EP_FUNCTION: it is the next function of the device that the endpoint
+ *	before it is in, without ACS: they are one group
+ * @SMMUV3_SIM_EP_ALIAS: it has the ID of a device that the kernel knows to use function
+ *	0 as well, which it does not do here; and ACS: as SMMUV3_SIM_EP_FUNCTION it is in
+ *	the group of function 0, and its PASID capability can be used. Function 0 needs
+ *	SMMUV3_SIM_EP_ACS for that
+ * @SMMUV3_SIM_EP_ACS: it has an ACS capability, and nothing to control
+ * @SMMUV3_SIM_EP_BRIDGED: it is a conventional PCI device behind a conventional
+ *	bridge, which is the only one of its SMMU: all behind it are one group and have
+ *	the StreamID of the bridge. It has no BARs, ATS, PASID or PRI
  */
 enum smmuv3_sim_endpoint_flags {
 	SMMUV3_SIM_EP_ATS = 1 << 0,
@@ -43,6 +57,12 @@ enum smmuv3_sim_endpoint_flags {
 	SMMUV3_SIM_EP_NO_CANWBS = 1 << 3,
 	SMMUV3_SIM_EP_TWO_STREAMS = 1 << 4,
 	SMMUV3_SIM_EP_STREAM_TWICE = 1 << 5,
+	SMMUV3_SIM_EP_FLR = 1 << 6,
+	SMMUV3_SIM_EP_IDENTITY = 1 << 7,
+	SMMUV3_SIM_EP_FUNCTION = 1 << 8,
+	SMMUV3_SIM_EP_BRIDGED = 1 << 9,
+	SMMUV3_SIM_EP_ALIAS = 1 << 10,
+	SMMUV3_SIM_EP_ACS = 1 << 11,
 };
 
 /**
@@ -65,10 +85,11 @@ enum smmuv3_sim_create_flags {
  * @sync_latency_us: how long every CMD_SYNC takes
  * @ep_flags: enum smmuv3_sim_endpoint_flags
  * @out_id: number of the instance
- * @out_segment: PCI segment of the endpoints; number n is <segment>:00:<n + 1>.0
+ * @out_segment: PCI segment of the endpoints
  * @out_bound: the driver has bound to it (or has refused it, then 0)
  * @reserved: 0
  * @out_sid: StreamIDs of the endpoints
+ * @out_rid: bus (bits 15:8), device (7:3) and function of the endpoints
  *
  * An instance that the driver refused stays until it is removed, without
  * endpoints.
@@ -88,6 +109,7 @@ struct smmuv3_sim_create {
 	__u32 out_bound;
 	__u32 reserved;
 	__u32 out_sid[SMMUV3_SIM_MAX_ENDPOINTS];
+	__u32 out_rid[SMMUV3_SIM_MAX_ENDPOINTS];
 };
 
 /**
@@ -120,6 +142,10 @@ struct smmuv3_sim_remove {
  * @SMMUV3_SIM_ERROR_STEP: CONS moves one command per @arg microseconds
  * @SMMUV3_SIM_ERROR_LOSE: a command with opcode @arg does nothing and is not
  *	logged, as if the driver had forgotten it
+ * @SMMUV3_SIM_ERROR_STOP: it consumes no command for @arg microseconds, 0: for ever,
+ *	that is until the next plan; then it goes on where it was
+ * @SMMUV3_SIM_ERROR_ATC_LATE: endpoint @arg takes @count microseconds to answer a
+ *	CMD_ATC_INV; those that wait do so at the same time
  */
 enum smmuv3_sim_error {
 	SMMUV3_SIM_ERROR_NONE,
@@ -128,6 +154,8 @@ enum smmuv3_sim_error {
 	SMMUV3_SIM_ERROR_ATC,
 	SMMUV3_SIM_ERROR_STEP,
 	SMMUV3_SIM_ERROR_LOSE,
+	SMMUV3_SIM_ERROR_STOP,
+	SMMUV3_SIM_ERROR_ATC_LATE,
 };
 
 /**
@@ -136,7 +164,7 @@ enum smmuv3_sim_error {
  * @sync_latency_us: from now on
  * @error: enum smmuv3_sim_error, the plan that replaces the one before
  * @arg: as @error says; opcode 0 means any but CMD_SYNC
- * @count: how often for ILL, ABT, ATC and LOSE
+ * @count: how often for ILL, ABT, ATC and LOSE; see ATC_LATE
  * @out_left: how often it has not happened yet, of the plan before
  */
 struct smmuv3_sim_set {
@@ -484,6 +512,23 @@ struct smmuv3_sim_endpoint {
 };
 
 /**
+ * struct smmuv3_sim_presence - SMMUV3_SIM_PRESENCE: pull an endpoint out, or plug it in
+ * @id: the instance
+ * @endpoint: number of the endpoint
+ * @present: 0: its configuration space reads as all ones, it does no DMA and answers
+ *	no CMD_ATC_INV; 1: it is there again, as after a reset
+ * @reserved: 0
+ *
+ * The kernel is not told.
+ */
+struct smmuv3_sim_presence {
+	__u32 id;
+	__u32 endpoint;
+	__u32 present;
+	__u32 reserved;
+};
+
+/**
  * struct smmuv3_sim_stats - SMMUV3_SIM_STATS: what an instance holds and has done
  * @id: the instance
  * @reserved: 0
@@ -576,6 +621,14 @@ struct smmuv3_sim_poke {
 #define SMMUV3_SIM_PAGE_REQUEST	_IOWR(SMMUV3_SIM_IOC, 13, struct smmuv3_sim_page_request)
 #define SMMUV3_SIM_POKE		_IOWR(SMMUV3_SIM_IOC, 14, struct smmuv3_sim_poke)
 #define SMMUV3_SIM_ATTACHING	_IOW(SMMUV3_SIM_IOC, 15, struct smmuv3_sim_endpoint)
+#define SMMUV3_SIM_PRESENCE	_IOW(SMMUV3_SIM_IOC, 16, struct smmuv3_sim_presence)
+#define SMMUV3_SIM_NOTIFIER	_IO(SMMUV3_SIM_IOC, 17)
+
+/*
+ * SMMUV3_SIM_NOTIFIER: register an MMU notifier for the calling process that does
+ * nothing, and unregister it, as KVM does when a VM ends. How long that takes is the
+ * caller's to measure.
+ */
 
 /* Registers of an endpoint, BAR 0 of Arm's PCIe Exerciser; BAR 1 is its data */
 #define EXERCISER_VENDOR	0x13b5

@@ -265,7 +265,9 @@ struct sim_result {
  * @inst: its SMMU
  * @index: number in its instance
  * @flags: enum smmuv3_sim_endpoint_flags
+ * @rid: bus, device and function
  * @sid: StreamID
+ * @gone: it has been pulled out
  * @cfg: configuration space
  * @wmask: bits of it that can be written
  * @ats: where the ATS capability is, 0: nowhere
@@ -275,6 +277,7 @@ struct sim_result {
  * @atc: its ATC
  * @detached: SMMUV3_SIM_DETACHED and no new STE since
  * @deaf: CMD_ATC_INV that it will not answer
+ * @late_us: how long it takes to answer a CMD_ATC_INV
  * @fault: of the last DMA
  * @group: group of the page request that waits
  * @response: answer to the last page request
@@ -284,7 +287,9 @@ struct sim_endpoint {
 	struct sim_instance *inst;
 	unsigned int index;
 	u32 flags;
+	u16 rid;
 	u32 sid;
+	bool gone;
 	u8 cfg[PCI_CFG_SPACE_EXP_SIZE];
 	u8 wmask[PCI_CFG_SPACE_EXP_SIZE];
 	u16 ats;
@@ -294,6 +299,7 @@ struct sim_endpoint {
 	struct sim_cache atc;
 	bool detached;
 	u32 deaf;
+	u32 late_us;
 	struct smmuv3_sim_fault fault;
 	u32 group;
 	u32 response;
@@ -342,6 +348,7 @@ struct sim_pending {
  * @bus: its bus numbers
  * @ep: endpoints
  * @nr_eps: how many there are
+ * @pci_bridge: the conventional bridge that some are behind, NULL if there is none
  * @removing: it is being removed and has no endpoint any more
  * @dead_at: CMDQ_PROD when that began: what was posted before may still be in the queue
  * @dead: and the command is one from after that
@@ -355,6 +362,8 @@ struct sim_pending {
  * @error: enum smmuv3_sim_error
  * @error_arg: see there
  * @error_count: see there
+ * @stop_until: no command is consumed before that, 0: they are
+ * @atc_until: when all CMD_ATC_INV will be answered, 0: they are
  * @atc_error: a CMD_ATC_INV since the last CMD_SYNC got no answer
  * @tlb: translations
  * @config: STEs and CDs
@@ -390,6 +399,7 @@ struct sim_instance {
 	struct resource bus;
 	struct sim_endpoint *ep;
 	unsigned int nr_eps;
+	struct sim_endpoint *pci_bridge;
 
 	bool removing;
 	u32 dead_at;
@@ -404,6 +414,8 @@ struct sim_instance {
 	u32 error;
 	u32 error_arg;
 	u32 error_count;
+	ktime_t stop_until;
+	ktime_t atc_until;
 	bool atc_error;
 
 	struct sim_cache tlb;
@@ -440,6 +452,7 @@ void sim_pci_exit(void);
 int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *create);
 void sim_pci_remove(struct sim_instance *inst);
 u32 sim_pci_config(const struct sim_endpoint *ep, unsigned int where, unsigned int size);
+void sim_pci_reset(struct sim_endpoint *ep);
 bool sim_pci_ats_enabled(struct sim_endpoint *ep);
 bool sim_pci_pasid_enabled(struct sim_endpoint *ep);
 

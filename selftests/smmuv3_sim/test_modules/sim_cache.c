@@ -296,6 +296,12 @@ static u32 sim_doom_atc(struct sim_instance *inst, const u64 *cmd, u64 seq)
 
 	if (!ep)
 		return 0;
+	if (ep->gone) {
+		inst->atc_error = true;
+		return 0;
+	}
+	if (ep->late_us && sim_pci_ats_enabled(ep))
+		inst->atc_until = max(inst->atc_until, ktime_add_us(ktime_get(), ep->late_us));
 	if (ep->deaf && sim_pci_ats_enabled(ep)) {
 		ep->deaf--;
 		inst->atc_error = true;

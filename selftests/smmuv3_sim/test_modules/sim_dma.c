@@ -123,7 +123,8 @@ static void sim_check_ats_epoch(struct sim_endpoint *ep)
  * @dma: what it does, and what comes of it
  * @data: the bytes, @dma->length of them
  *
- * Return: 0, also after a fault; -EPERM if ATS or PASID would be needed but is off.
+ * Return: 0, also after a fault; -EPERM if ATS or PASID would be needed but is off, or
+ * if there is no endpoint any more.
  */
 int sim_endpoint_dma(struct sim_endpoint *ep, struct smmuv3_sim_dma *dma, void *data)
 {
@@ -136,6 +137,8 @@ int sim_endpoint_dma(struct sim_endpoint *ep, struct smmuv3_sim_dma *dma, void *
 	u32 length;
 
 	sim_check_ats_epoch(ep);
+	if (READ_ONCE(ep->gone))
+		return -EPERM;
 	if ((dma->flags & SMMUV3_SIM_DMA_PASID) && !sim_pci_pasid_enabled(ep))
 		return -EPERM;
 	if ((dma->flags & (SMMUV3_SIM_DMA_ATS | SMMUV3_SIM_DMA_ATS_ONLY)) &&
@@ -169,7 +172,8 @@ static void __iomem *sim_bar(struct sim_endpoint *ep, int bar, u32 size)
 		   (u64)sim_pci_config(ep, reg + 4, 4) << 32;
 	u64 offset = addr - ep->inst->mem.start;
 
-	if (!(sim_pci_config(ep, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) ||
+	if (READ_ONCE(ep->gone) || ep->flags & SMMUV3_SIM_EP_BRIDGED ||
+	    !(sim_pci_config(ep, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) ||
 	    offset > SIM_WINDOW_SIZE - size)
 		return NULL;
 	return ep->inst->window + offset;

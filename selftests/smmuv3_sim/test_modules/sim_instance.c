@@ -266,6 +266,11 @@ static bool sim_cmdq_poll(struct sim_instance *inst)
 		if (!inst->cmdq)
 			return false;
 	}
+	if (inst->stop_until) {
+		if (ktime_before(ktime_get(), inst->stop_until))
+			return false;
+		inst->stop_until = 0;
+	}
 	/* After an error the queue stands still until the driver has seen it */
 	if ((inst->gerror ^ readl(inst->regs + GERRORN)) & GERROR_CMDQ_ERR)
 		return false;
@@ -283,6 +288,11 @@ static bool sim_cmdq_poll(struct sim_instance *inst)
 			if (ktime_before(ktime_get(), inst->deadline))
 				return true;
 			inst->deadline = 0;
+		}
+		if (inst->atc_until && FIELD_GET(SIM_CMD_OP, cmd[0]) == SIM_CMD_SYNC) {
+			if (ktime_before(ktime_get(), inst->atc_until))
+				return true;
+			inst->atc_until = 0;
 		}
 		inst->dead |= inst->removing && inst->cons == (inst->dead_at & wrap);
 		code = sim_instance_command(inst, cmd);
@@ -481,7 +491,7 @@ void sim_instance_remove(struct sim_instance *inst, bool smmu_first)
 	sim_cache_sync(inst);
 	sim_config_flush(inst);
 	sim_cache_free(&inst->tlb);
-	for (i = 0; inst->ep && i < SMMUV3_SIM_MAX_ENDPOINTS; i++) {
+	for (i = 0; inst->ep && i <= SMMUV3_SIM_MAX_ENDPOINTS; i++) {
 		sim_cache_free(&inst->ep[i].atc);
 		kfree(inst->ep[i].buffer);
 	}
@@ -522,7 +532,8 @@ static int sim_instance_init(struct sim_instance *inst, const struct smmuv3_sim_
 	ret = sim_cache_init(&inst->tlb);
 	if (ret)
 		return ret;
-	inst->ep = kcalloc(SMMUV3_SIM_MAX_ENDPOINTS, sizeof(*inst->ep), GFP_KERNEL);
+	/* One more for a bridge */
+	inst->ep = kcalloc(SMMUV3_SIM_MAX_ENDPOINTS + 1, sizeof(*inst->ep), GFP_KERNEL);
 	if (!inst->ep)
 		return -ENOMEM;
 	fwnode = fwnode_create_software_node(NULL, NULL);

@@ -9,6 +9,7 @@
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -248,7 +249,11 @@ static long sim_ioctl_create(struct smmuv3_sim_create *create)
 	unsigned int i, id, eps = create->nr_endpoints;
 	const u32 flags = SMMUV3_SIM_EP_ATS | SMMUV3_SIM_EP_PASID | SMMUV3_SIM_EP_PRI |
 			  SMMUV3_SIM_EP_NO_CANWBS | SMMUV3_SIM_EP_TWO_STREAMS |
-			  SMMUV3_SIM_EP_STREAM_TWICE;
+			  SMMUV3_SIM_EP_STREAM_TWICE | SMMUV3_SIM_EP_FLR |
+			  SMMUV3_SIM_EP_IDENTITY | SMMUV3_SIM_EP_FUNCTION |
+			  SMMUV3_SIM_EP_BRIDGED | SMMUV3_SIM_EP_ALIAS | SMMUV3_SIM_EP_ACS;
+	const u32 express = SMMUV3_SIM_EP_ATS | SMMUV3_SIM_EP_PASID | SMMUV3_SIM_EP_PRI |
+			    SMMUV3_SIM_EP_FLR | SMMUV3_SIM_EP_FUNCTION;
 	struct sim_instance *inst;
 
 	if (create->reserved || create->flags & ~SMMUV3_SIM_NOT_COHERENT)
@@ -256,7 +261,9 @@ static long sim_ioctl_create(struct smmuv3_sim_create *create)
 	if (eps > SMMUV3_SIM_MAX_ENDPOINTS)
 		return -ENOSPC;
 	for (i = 0; i < eps; i++)
-		if (create->ep_flags[i] & ~flags)
+		if (create->ep_flags[i] & ~flags ||
+		    (create->ep_flags[i] & SMMUV3_SIM_EP_BRIDGED &&
+		     create->ep_flags[i] & express))
 			return -EINVAL;
 	for (id = 0; id < SMMUV3_SIM_MAX_INSTANCES; id++)
 		if (sim_instance_by_id[id])
@@ -273,8 +280,10 @@ static long sim_ioctl_create(struct smmuv3_sim_create *create)
 	create->out_id = id;
 	create->out_bound = !!inst->pdev->dev.driver;
 	create->out_segment = inst->bridge ? pci_domain_nr(inst->bridge->bus) : 0;
-	for (i = 0; i < inst->nr_eps; i++)
+	for (i = 0; i < inst->nr_eps; i++) {
 		create->out_sid[i] = inst->ep[i].sid;
+		create->out_rid[i] = inst->ep[i].rid;
+	}
 	return 0;
 }
 
@@ -299,16 +308,23 @@ static int sim_do_set(void *arg)
 	for (i = 0; i < inst->nr_eps; i++) {
 		set->out_left += inst->ep[i].deaf;
 		inst->ep[i].deaf = 0;
+		inst->ep[i].late_us = 0;
 	}
 	inst->latency_us = set->sync_latency_us;
 	inst->error = set->error;
 	inst->error_arg = set->arg;
 	inst->error_count = 0;
-	if (set->error == SMMUV3_SIM_ERROR_ATC) {
+	inst->stop_until = 0;
+	if (set->error == SMMUV3_SIM_ERROR_ATC || set->error == SMMUV3_SIM_ERROR_ATC_LATE) {
 		ep = sim_get_endpoint(set->id, set->arg);
 		if (!ep)
 			return -ENODEV;
-		ep->deaf = set->count;
+		if (set->error == SMMUV3_SIM_ERROR_ATC)
+			ep->deaf = set->count;
+		else
+			ep->late_us = set->count;
+	} else if (set->error == SMMUV3_SIM_ERROR_STOP) {
+		inst->stop_until = set->arg ? ktime_add_us(ktime_get(), set->arg) : KTIME_MAX;
 	} else if (set->error == SMMUV3_SIM_ERROR_ILL || set->error == SMMUV3_SIM_ERROR_ABT ||
 		   set->error == SMMUV3_SIM_ERROR_LOSE) {
 		inst->error_count = set->count;
@@ -320,7 +336,7 @@ static long sim_ioctl_set(struct smmuv3_sim_set *set)
 {
 	if (!sim_get_instance(set->id))
 		return -ENODEV;
-	if (set->error > SMMUV3_SIM_ERROR_LOSE || set->sync_latency_us > 10 * USEC_PER_SEC)
+	if (set->error > SMMUV3_SIM_ERROR_ATC_LATE || set->sync_latency_us > 10 * USEC_PER_SEC)
 		return -EINVAL;
 	return sim_run(sim_do_set, set);
 }
@@ -506,13 +522,35 @@ static long sim_ioctl_endpoint(struct smmuv3_sim_endpoint *endpoint, int (*fn)(v
 	return sim_run(fn, endpoint);
 }
 
+static int sim_do_presence(void *arg)
+{
+	struct smmuv3_sim_presence *presence = arg;
+	struct sim_endpoint *ep = sim_get_endpoint(presence->id, presence->endpoint);
+
+	if (presence->present && ep->gone)
+		sim_pci_reset(ep);
+	WRITE_ONCE(ep->gone, !presence->present);
+	return 0;
+}
+
+static long sim_ioctl_presence(struct smmuv3_sim_presence *presence)
+{
+	if (presence->reserved || presence->present > 1)
+		return -EINVAL;
+	if (!sim_get_endpoint(presence->id, presence->endpoint))
+		return -ENODEV;
+	return sim_run(sim_do_presence, presence);
+}
+
 static struct pci_dev *sim_endpoint_pdev(const struct smmuv3_sim_endpoint *endpoint)
 {
 	struct sim_instance *inst = sim_get_instance(endpoint->id);
 
 	if (!inst || !inst->bridge || endpoint->endpoint >= inst->nr_eps)
 		return NULL;
-	return pci_get_slot(inst->bridge->bus, PCI_DEVFN(endpoint->endpoint + 1, 0));
+	return pci_get_domain_bus_and_slot(pci_domain_nr(inst->bridge->bus),
+					   inst->ep[endpoint->endpoint].rid >> 8,
+					   inst->ep[endpoint->endpoint].rid & 0xff);
 }
 
 static long sim_ioctl_sva_bind(struct smmuv3_sim_endpoint *endpoint)
@@ -625,6 +663,18 @@ static long sim_ioctl_poke(struct smmuv3_sim_poke *poke)
 	return sim_run(sim_do_poke, poke);
 }
 
+static const struct mmu_notifier_ops sim_notifier_ops = {};
+
+static long sim_ioctl_notifier(void)
+{
+	struct mmu_notifier notifier = { .ops = &sim_notifier_ops };
+	long ret = mmu_notifier_register(&notifier, current->mm);
+
+	if (!ret)
+		mmu_notifier_unregister(&notifier, current->mm);
+	return ret;
+}
+
 static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 {
 	union {
@@ -641,10 +691,14 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		struct smmuv3_sim_stats stats;
 		struct smmuv3_sim_page_request page_request;
 		struct smmuv3_sim_poke poke;
+		struct smmuv3_sim_presence presence;
 	} arg;
 	void __user *user = (void __user *)uptr;
 	long ret;
 
+	/* Nothing of ours, and it may take long */
+	if (cmd == SMMUV3_SIM_NOTIFIER)
+		return sim_ioctl_notifier();
 	if (_IOC_TYPE(cmd) != SMMUV3_SIM_IOC || _IOC_SIZE(cmd) > sizeof(arg))
 		return -ENOTTY;
 	if (copy_from_user(&arg, user, _IOC_SIZE(cmd)))
@@ -698,6 +752,9 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		break;
 	case SMMUV3_SIM_POKE:
 		ret = sim_ioctl_poke(&arg.poke);
+		break;
+	case SMMUV3_SIM_PRESENCE:
+		ret = sim_ioctl_presence(&arg.presence);
 		break;
 	default:
 		ret = -ENOTTY;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The endpoints: a PCI host bridge in software for each SMMU, with one
- * single-function integrated endpoint per slot, so that each is alone in its group.
+ * single-function integrated endpoint per slot, so that each is alone in its group, if
+ * it is not to be in one with others: then they are functions of one slot, or behind a
+ * conventional bridge in the last slot.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
@@ -14,6 +16,13 @@
 
 #define CFG_EXP			0x40
 #define PASID_WIDTH		16
+#define BRIDGE_DEVFN		PCI_DEVFN(31, 0)
+/* The Hisilicon PTT device, whose default domain the driver wants to be identity */
+#define IDENTITY_VENDOR		0x19e5
+#define IDENTITY_DEVICE		0xa12e
+/* A Ricoh card reader, quirk_dma_func0_alias() */
+#define ALIAS_VENDOR		0x1180
+#define ALIAS_DEVICE		0xe832
 
 /* Segments of software host bridges, away from what hardware has */
 #define SIM_SEGMENT		0x5100
@@ -45,24 +54,35 @@ static void sim_init_config_space(struct sim_endpoint *ep)
 		{ SMMUV3_SIM_EP_ATS, PCI_EXT_CAP_ID_ATS },
 		{ SMMUV3_SIM_EP_PASID, PCI_EXT_CAP_ID_PASID },
 		{ SMMUV3_SIM_EP_PRI, PCI_EXT_CAP_ID_PRI },
+		{ SMMUV3_SIM_EP_ACS | SMMUV3_SIM_EP_ALIAS, PCI_EXT_CAP_ID_ACS },
 	};
+	u32 flr = ep->flags & SMMUV3_SIM_EP_FLR ? PCI_EXP_DEVCAP_FLR : 0;
 	int i, where = PCI_CFG_SPACE_SIZE, last = 0;
 
 	sim_cfg16(ep, PCI_VENDOR_ID, EXERCISER_VENDOR, 0);
 	sim_cfg16(ep, PCI_DEVICE_ID, EXERCISER_DEVICE, 0);
+	if (ep->flags & SMMUV3_SIM_EP_IDENTITY) {
+		sim_cfg16(ep, PCI_VENDOR_ID, IDENTITY_VENDOR, 0);
+		sim_cfg16(ep, PCI_DEVICE_ID, IDENTITY_DEVICE, 0);
+	} else if (ep->flags & SMMUV3_SIM_EP_ALIAS) {
+		sim_cfg16(ep, PCI_VENDOR_ID, ALIAS_VENDOR, 0);
+		sim_cfg16(ep, PCI_DEVICE_ID, ALIAS_DEVICE, 0);
+	}
 	sim_cfg16(ep, PCI_COMMAND, 0,
 		  PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
-	sim_cfg16(ep, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
 	sim_cfg32(ep, PCI_CLASS_REVISION, PCI_CLASS_SYSTEM_OTHER << 16 | 1, 0);
+	sim_cfg16(ep, PCI_SUBSYSTEM_VENDOR_ID, EXERCISER_VENDOR, 0);
+	sim_cfg16(ep, PCI_SUBSYSTEM_ID, EXERCISER_DEVICE, 0);
+	if (ep->flags & SMMUV3_SIM_EP_BRIDGED)
+		return;
+	sim_cfg16(ep, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
 	/* BAR 0 and 1 of the Exerciser, both 64 bits wide */
 	sim_cfg_bar(ep, 0, EXERCISER_BAR0_SIZE);
 	sim_cfg_bar(ep, 1, EXERCISER_BAR1_SIZE);
-	sim_cfg16(ep, PCI_SUBSYSTEM_VENDOR_ID, EXERCISER_VENDOR, 0);
-	sim_cfg16(ep, PCI_SUBSYSTEM_ID, EXERCISER_DEVICE, 0);
 	ep->cfg[PCI_CAPABILITY_LIST] = CFG_EXP;
 	sim_cfg16(ep, CFG_EXP, PCI_CAP_ID_EXP, 0);
 	sim_cfg16(ep, CFG_EXP + PCI_EXP_FLAGS, 2 | PCI_EXP_TYPE_RC_END << 4, 0);
-	sim_cfg32(ep, CFG_EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER, 0);
+	sim_cfg32(ep, CFG_EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER | flr, 0);
 	sim_cfg16(ep, CFG_EXP + PCI_EXP_DEVCTL, 0, 0x7fff);
 	sim_cfg32(ep, CFG_EXP + PCI_EXP_DEVCAP2, PCI_EXP_DEVCAP2_EE_PREFIX, 0);
 	sim_cfg16(ep, CFG_EXP + PCI_EXP_DEVCTL2, 0, 0xffff);
@@ -98,6 +118,34 @@ static void sim_init_config_space(struct sim_endpoint *ep)
 		}
 		where += 0x10;
 	}
+}
+
+/* A bridge without anything behind it that would need a window */
+static void sim_init_bridge(struct sim_endpoint *ep)
+{
+	sim_cfg16(ep, PCI_VENDOR_ID, EXERCISER_VENDOR, 0);
+	sim_cfg16(ep, PCI_DEVICE_ID, EXERCISER_DEVICE + 1, 0);
+	sim_cfg16(ep, PCI_COMMAND, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	sim_cfg32(ep, PCI_CLASS_REVISION, PCI_CLASS_BRIDGE_PCI << 16, 0);
+	ep->cfg[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
+	sim_cfg32(ep, PCI_PRIMARY_BUS, 0, 0xffffff);
+	sim_cfg32(ep, PCI_MEMORY_BASE, 0, 0xfff0fff0);
+	sim_cfg16(ep, PCI_BRIDGE_CONTROL, 0, PCI_BRIDGE_CTL_BUS_RESET);
+}
+
+/**
+ * sim_pci_reset() - Reset an endpoint
+ * @ep: the endpoint
+ *
+ * All that can be written is 0 afterwards, and its ATC is empty.
+ */
+void sim_pci_reset(struct sim_endpoint *ep)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(ep->cfg); i++)
+		WRITE_ONCE(ep->cfg[i], ep->cfg[i] & ~ep->wmask[i]);
+	WRITE_ONCE(ep->ats_epoch, ep->ats_epoch + 1);
 }
 
 /**
@@ -150,15 +198,17 @@ static struct sim_instance *sim_bus_to_instance(struct pci_bus *bus)
 	return container_of(cfgwin, struct sim_instance, cfgwin);
 }
 
-/* Slot n + 1 has endpoint n: slot 0 stays free for who expects a bridge there */
 static struct sim_endpoint *sim_slot(struct pci_bus *bus, unsigned int devfn)
 {
 	struct sim_instance *inst = sim_bus_to_instance(bus);
-	unsigned int slot = PCI_SLOT(devfn);
+	unsigned int i, rid = PCI_DEVID(bus->number, devfn);
 
-	if (bus->number || PCI_FUNC(devfn) || !slot || slot > inst->nr_eps)
-		return NULL;
-	return &inst->ep[slot - 1];
+	if (inst->pci_bridge && rid == BRIDGE_DEVFN)
+		return inst->pci_bridge;
+	for (i = 0; i < inst->nr_eps; i++)
+		if (inst->ep[i].rid == rid)
+			return &inst->ep[i];
+	return NULL;
 }
 
 static int sim_config_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
@@ -166,7 +216,7 @@ static int sim_config_read(struct pci_bus *bus, unsigned int devfn, int where, i
 	struct sim_endpoint *ep = sim_slot(bus, devfn);
 
 	*val = ~0;
-	if (!ep)
+	if (!ep || READ_ONCE(ep->gone))
 		return PCIBIOS_DEVICE_NOT_FOUND;
 	*val = sim_pci_config(ep, where, size);
 	return PCIBIOS_SUCCESSFUL;
@@ -179,13 +229,18 @@ static int sim_config_write(struct pci_bus *bus, unsigned int devfn, int where, 
 	u8 mask;
 	int i;
 
-	if (!ep)
+	if (!ep || READ_ONCE(ep->gone))
 		return PCIBIOS_DEVICE_NOT_FOUND;
 	ats = sim_pci_ats_enabled(ep);
 	for (i = 0; i < size; i++) {
 		mask = ep->wmask[where + i];
 		WRITE_ONCE(ep->cfg[where + i],
 			   (ep->cfg[where + i] & ~mask) | (val >> (8 * i) & mask));
+	}
+	if (ep->flags & SMMUV3_SIM_EP_FLR && where == CFG_EXP + PCI_EXP_DEVCTL &&
+	    val & PCI_EXP_DEVCTL_BCR_FLR) {
+		sim_pci_reset(ep);
+		return PCIBIOS_SUCCESSFUL;
 	}
 	/* An ATC is empty when ATS is turned on */
 	if (!ats && sim_pci_ats_enabled(ep))
@@ -274,6 +329,32 @@ void sim_pci_exit(void)
 	bus_unregister_notifier(&pci_bus_type, &sim_notifier);
 }
 
+/*
+ * Slot n + 1 has endpoint n, if none shares one: slot 0 stays free for who expects a
+ * bridge there.
+ */
+static void sim_pci_place(struct sim_instance *inst, const struct smmuv3_sim_create *create)
+{
+	unsigned int i, slot = 0, func = 0, bridged = 0;
+	struct sim_endpoint *ep;
+
+	for (i = 0; i < create->nr_endpoints; i++) {
+		ep = &inst->ep[i];
+		if (create->ep_flags[i] & SMMUV3_SIM_EP_BRIDGED) {
+			inst->pci_bridge = &inst->ep[SMMUV3_SIM_MAX_ENDPOINTS];
+			ep->rid = PCI_DEVID(1, PCI_DEVFN(++bridged, 0));
+			ep->sid = BRIDGE_DEVFN;
+			continue;
+		}
+		if (create->ep_flags[i] & SMMUV3_SIM_EP_FUNCTION && slot && func < 7)
+			func++;
+		else
+			slot++, func = 0;
+		ep->rid = PCI_DEVFN(slot, func);
+		ep->sid = ep->rid;
+	}
+}
+
 /**
  * sim_pci_add() - Give an instance its endpoints
  * @inst: the instance, known to the thread, bound to the driver
@@ -287,12 +368,12 @@ int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *creat
 	struct sim_endpoint *ep;
 	int i, ret;
 
+	sim_pci_place(inst, create);
 	for (i = 0; i < create->nr_endpoints; i++) {
 		ep = &inst->ep[i];
 		ep->inst = inst;
 		ep->index = i;
 		ep->flags = create->ep_flags[i];
-		ep->sid = PCI_DEVFN(i + 1, 0);
 		ep->response = U32_MAX;
 		ret = sim_cache_init(&ep->atc);
 		if (ret)
@@ -301,6 +382,16 @@ int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *creat
 		if (!ep->buffer)
 			return -ENOMEM;
 		sim_init_config_space(ep);
+		if (ep->flags & SMMUV3_SIM_EP_FUNCTION && i) {
+			ep->cfg[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_MFD;
+			ep[-1].cfg[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_MFD;
+		}
+	}
+	if (inst->pci_bridge) {
+		inst->pci_bridge->inst = inst;
+		inst->pci_bridge->rid = BRIDGE_DEVFN;
+		inst->pci_bridge->sid = BRIDGE_DEVFN;
+		sim_init_bridge(inst->pci_bridge);
 	}
 	/* Only now the thread looks at them */
 	smp_store_release(&inst->nr_eps, create->nr_endpoints);
@@ -319,6 +410,7 @@ int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *creat
 		goto release;
 	inst->bus = (struct resource){
 		.name = "smmuv3_sim",
+		.end = !!inst->pci_bridge,
 		.flags = IORESOURCE_BUS,
 	};
 	ret = pci_bus_find_emul_domain_nr(SIM_SEGMENT + inst->id, 1, U16_MAX);
