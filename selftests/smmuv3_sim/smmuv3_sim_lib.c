@@ -629,6 +629,13 @@ int sim_rescan(struct sim_smmu *smmu)
 	return write_sysfs(path, "1");
 }
 
+int sim_page(int fd, __u32 blocks)
+{
+	struct smmuv3_sim_page page = { .blocks = blocks };
+
+	return ioctl(fd, SMMUV3_SIM_PAGE, &page) ? -errno : (int)page.out_waiting;
+}
+
 int sim_no_pasid_event(const struct sim_dev *dev)
 {
 	char type[16];

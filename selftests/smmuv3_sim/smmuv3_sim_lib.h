@@ -93,6 +93,15 @@ struct sim_dev {
 int sim_no_pasid_event(const struct sim_dev *dev);
 
 /**
+ * sim_page() - Decide about the page whose write faults can be made to wait
+ * @fd: the simulator
+ * @blocks: enum smmuv3_sim_page_blocks
+ *
+ * Return: how many are waiting, or -errno.
+ */
+int sim_page(int fd, __u32 blocks);
+
+/**
  * sim_open() - Load the module, keep off its CPU, open it
  *
  * Return: file descriptor; -ENOENT: there is no module; -ENODEV: no ivshmem device.
