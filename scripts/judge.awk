@@ -146,15 +146,18 @@ FILENAME ~ /\/run$/ {
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
 	if ($1 == "test" || $1 == "timeout" || $1 == "config") next
-	if (($1 == "problem" || $1 == "may") && match($0, / # ./)) {
+	# problem@PROGRAM: only in a run of all its cases
+	if ($1 ~ /^(problem|may)(@.+)?$/ && match($0, / # ./)) {
+		if (split($1, part, "@") > 1 && (run["cases"] != "" || (" " run["tests"] " ") !~ (":" part[2] " ")))
+			next
 		p_text[++nexpected] = substr($0, length($1) + 2, RSTART - length($1) - 2)
-		p_used[nexpected] = $1 == "may"
+		p_used[nexpected] = part[1] == "may"
 		p_reason[nexpected] = substr($0, RSTART + 3)
 		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
 		next
 	}
 	if (($1 != "fail" && $1 != "skip") || NF < 5 || $4 != "#") {
-		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem|may TEXT # reason\"")
+		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem|may[@PROGRAM] TEXT # reason\"")
 		next
 	}
 	nexpect++

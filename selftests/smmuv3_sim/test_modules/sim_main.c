@@ -238,6 +238,61 @@ static int sim_open(struct inode *inode, struct file *file)
 	return ret;
 }
 
+static struct page *sim_page;
+static bool sim_page_blocks;
+static atomic_t sim_page_waiting = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(sim_page_wait);
+
+static void sim_page_set(bool blocks)
+{
+	WRITE_ONCE(sim_page_blocks, blocks);
+	wake_up_all(&sim_page_wait);
+}
+
+static long sim_ioctl_page(struct smmuv3_sim_page *page)
+{
+	if (page->blocks > SMMUV3_SIM_PAGE_AS_IT_IS)
+		return -EINVAL;
+	if (page->blocks != SMMUV3_SIM_PAGE_AS_IT_IS)
+		sim_page_set(page->blocks == SMMUV3_SIM_PAGE_BLOCKS);
+	page->out_waiting = atomic_read(&sim_page_waiting);
+	return 0;
+}
+
+static vm_fault_t sim_page_fault(struct vm_fault *vmf)
+{
+	get_page(sim_page);
+	vmf->page = sim_page;
+	return 0;
+}
+
+static vm_fault_t sim_page_mkwrite(struct vm_fault *vmf)
+{
+	int ret;
+
+	atomic_inc(&sim_page_waiting);
+	ret = wait_event_killable(sim_page_wait, !READ_ONCE(sim_page_blocks));
+	atomic_dec(&sim_page_waiting);
+	if (ret)
+		return VM_FAULT_SIGBUS;
+	lock_page(vmf->page);
+	return VM_FAULT_LOCKED;
+}
+
+static const struct vm_operations_struct sim_page_ops = {
+	.fault = sim_page_fault,
+	.page_mkwrite = sim_page_mkwrite,
+};
+
+static int sim_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	if (vma_pages(vma) != 1 || vma->vm_pgoff || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	vm_flags_set(vma, VM_DONTEXPAND);
+	vma->vm_ops = &sim_page_ops;
+	return 0;
+}
+
 static int sim_release(struct inode *inode, struct file *file)
 {
 	sim_page_set(false);
@@ -675,61 +730,6 @@ static long sim_ioctl_notifier(void)
 	if (!ret)
 		mmu_notifier_unregister(&notifier, current->mm);
 	return ret;
-}
-
-static struct page *sim_page;
-static bool sim_page_blocks;
-static atomic_t sim_page_waiting = ATOMIC_INIT(0);
-static DECLARE_WAIT_QUEUE_HEAD(sim_page_wait);
-
-static void sim_page_set(bool blocks)
-{
-	WRITE_ONCE(sim_page_blocks, blocks);
-	wake_up_all(&sim_page_wait);
-}
-
-static long sim_ioctl_page(struct smmuv3_sim_page *page)
-{
-	if (page->blocks > SMMUV3_SIM_PAGE_AS_IT_IS)
-		return -EINVAL;
-	if (page->blocks != SMMUV3_SIM_PAGE_AS_IT_IS)
-		sim_page_set(page->blocks == SMMUV3_SIM_PAGE_BLOCKS);
-	page->out_waiting = atomic_read(&sim_page_waiting);
-	return 0;
-}
-
-static vm_fault_t sim_page_fault(struct vm_fault *vmf)
-{
-	get_page(sim_page);
-	vmf->page = sim_page;
-	return 0;
-}
-
-static vm_fault_t sim_page_mkwrite(struct vm_fault *vmf)
-{
-	int ret;
-
-	atomic_inc(&sim_page_waiting);
-	ret = wait_event_killable(sim_page_wait, !READ_ONCE(sim_page_blocks));
-	atomic_dec(&sim_page_waiting);
-	if (ret)
-		return VM_FAULT_SIGBUS;
-	lock_page(vmf->page);
-	return VM_FAULT_LOCKED;
-}
-
-static const struct vm_operations_struct sim_page_ops = {
-	.fault = sim_page_fault,
-	.page_mkwrite = sim_page_mkwrite,
-};
-
-static int sim_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	if (vma_pages(vma) != 1 || vma->vm_pgoff || !(vma->vm_flags & VM_SHARED))
-		return -EINVAL;
-	vm_flags_set(vma, VM_DONTEXPAND);
-	vma->vm_ops = &sim_page_ops;
-	return 0;
 }
 
 static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
