@@ -622,8 +622,8 @@ enum smmuv3_sim_page_blocks {
  * @out_waiting: how many are waiting
  *
  * The page is what an mmap() of one page of the device gives, shared. It is there to be
- * read at once; the first write after the mmap(), or after an mprotect() that has taken
- * PROT_WRITE away, is a write fault. That stands for memory of userfaultfd or FUSE.
+ * read at once; the first write after the mmap() or a MADV_DONTNEED is a write fault.
+ * That stands for memory of userfaultfd or FUSE.
  */
 struct smmuv3_sim_page {
 	__u32 blocks;

@@ -65,8 +65,8 @@ static void alloc_into_blocked_page(struct machine *m, __u32 viommu)
 		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
 		.veventq_depth = 16,
 	};
-	if (mprotect(cmd, PAGE, PROT_READ) || mprotect(cmd, PAGE, PROT_READ | PROT_WRITE) ||
-	    sim_page(m->sim, SMMUV3_SIM_PAGE_BLOCKS) < 0)
+	/* The kernel may read it again, but not write */
+	if (madvise(cmd, PAGE, MADV_DONTNEED) || sim_page(m->sim, SMMUV3_SIM_PAGE_BLOCKS) < 0)
 		_exit(errno);
 	_exit(ioctl(m->iommufd, IOMMU_VEVENTQ_ALLOC, cmd) ? errno : 0);
 }
