@@ -418,8 +418,8 @@ struct smmuv3_sim_log {
  * enum smmuv3_sim_rule - What a driver must not do
  * @SMMUV3_SIM_RULE_ATC_ORDER: CMD_ATC_INV before the CMD_SYNC of a TLB
  *	invalidation for the VMID of the same stream
- * @SMMUV3_SIM_RULE_DEAD: a command to an SMMU that is being removed and has no
- *	endpoint any more, or whose command queue is off
+ * @SMMUV3_SIM_RULE_DEAD: a command is posted to an SMMU that is being removed and has
+ *	no endpoint any more, or whose command queue is off
  * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED
  * @SMMUV3_SIM_RULE_REUSE: an ASID or VMID has got another table while the TLB
  *	holds entries of the one before

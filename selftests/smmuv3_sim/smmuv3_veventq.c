@@ -14,6 +14,7 @@
 #include "smmuv3_sim_load.h"
 
 #define LIMIT_S		2
+#define F_TRANSLATION	0x10
 
 /**
  * struct mover - Attach an endpoint and detach it, in a thread
@@ -103,7 +104,8 @@ FIXTURE_SETUP(veventq)
 	machine_open(_metadata, m, 2, 1, 0);
 	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, BLOCK, RW));
 	ASSERT_EQ(0, guest_init(&self->g, m, &m->dev[0], 0));
-	/* The CD is all zeroes */
+	/* Tables of stage 1 with nothing in them */
+	g_write_cd(m, G_CD, G_TABLES, 0, 39, 1);
 	ASSERT_EQ(0, guest_attach(&self->g, guest_vste_s1(GUEST_IPA + G_CD)));
 
 	self->child = fork();
@@ -118,7 +120,7 @@ FIXTURE_SETUP(veventq)
 	{
 		TH_LOG("IOMMU_VEVENTQ_ALLOC does not wait for its page");
 	}
-	EXPECT_DMA(m, &m->dev[0], 0x1000, -C_BAD_CD, "an event for the vIOMMU");
+	EXPECT_DMA(m, &m->dev[0], 0x1000, -F_TRANSLATION, "an event for the vIOMMU");
 	usleep(200000);
 
 	self->same_smmu = (struct mover){ .dev = &m->dev[1], .ioas = m->ioas };

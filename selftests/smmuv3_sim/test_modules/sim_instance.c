@@ -460,6 +460,11 @@ static int sim_begin_remove(void *arg)
 	struct sim_instance *inst = arg;
 
 	inst->removing = !inst->bridge;
+	/*
+	 * A command without a CMD_SYNC, like CMD_PREFETCH_CONFIG, may still be in the queue
+	 * when CMDQEN and SMMUEN become 0: it is not fetched any more, or touches nothing
+	 * (IHI0070 6.3.9.3 and 6.3.9.6)
+	 */
 	inst->dead_at = readl(inst->regs + CMDQ_PROD);
 	return 0;
 }
