@@ -169,7 +169,7 @@ END {
 		}
 	}
 	for (id in than) if (only != "budget") over[++nover] = id ": no such row"
-	for (id in allowed) over[++nover] = id ": no such row"
+	for (id in allowed) if (only != "budget" || id !~ /^[un]s /) over[++nover] = id ": no such row"
 	print ""
 	for (i = 1; i <= nover; i++) print "over budget: " over[i]
 	print checked + 0 " rows have a budget, " nover + 0 " over it"

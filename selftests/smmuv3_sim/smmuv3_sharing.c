@@ -599,33 +599,6 @@ TEST_F(machine, big_unmap_without_ranges)
 	EXPECT_CLEAN(m, "unmapped");
 }
 
-/* User space may keep a vSMMU without a device; the SMMU has to wait for it */
-TEST_F(machine, unplug_waits_for_vsmmu)
-{
-	struct machine *m = &self->m;
-	struct removal r = { .smmu = &m->smmu[1] };
-	struct guest g;
-	__u32 hwpt;
-
-	add_two(_metadata, m);
-	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
-	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
-	ASSERT_EQ(0, guest_init(&g, m, &m->dev[1], hwpt));
-	ASSERT_EQ(0, _test_ioctl_destroy(m->iommufd, g.vdev));
-	sim_vfio_close(&m->dev[1]);
-	removal_start(_metadata, &r);
-	usleep(500000);
-	EXPECT_FALSE(r.done)
-	{
-		TH_LOG("the SMMU is removed in spite of its vSMMU");
-	}
-	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.viommu));
-	removal_wait(_metadata, &r);
-	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
-	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the other SMMU");
-	EXPECT_CLEAN(m, "removed");
-}
-
 /* Nobody is finished before all SMMUs are, whichever of them is slow */
 TEST_F(machine, unmap_waits_for_the_slowest)
 {

@@ -721,6 +721,81 @@ TEST_F(one, slow_cmd_sync)
 	EXPECT_CLEAN(m, "unmapped");
 }
 
+TEST_F(one, stops_for_a_time)
+{
+	struct machine *m = &self->m;
+	__u64 before;
+
+	attach_and_use(_metadata, m);
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_STOP, 300000, 0));
+	before = now_us();
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
+	EXPECT_LE(200000, now_us() - before);
+	EXPECT_CLEAN(m, "unmapped");
+	EXPECT_DMA(m, &m->dev[0], IOVA, -F_TRANSLATION, "unmapped");
+}
+
+TEST_F(one, late_atc_inv)
+{
+	struct machine *m = &self->m;
+	__u64 before;
+
+	attach_and_use(_metadata, m);
+	__EXPECT_DMA(m, &m->dev[0], SMMUV3_SIM_DMA_ATS, SIM_NO_PASID, IOVA, 0, "through the ATC");
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_ATC_LATE, 0, 200000));
+	before = now_us();
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
+	EXPECT_LE(200000, now_us() - before);
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 0, SMMUV3_SIM_ERROR_NONE, 0, 0));
+	EXPECT_CLEAN(m, "unmapped");
+}
+
+TEST_F(one, pulled_out_and_back)
+{
+	struct machine *m = &self->m;
+	char text[64];
+	__u32 word;
+
+	attach_and_use(_metadata, m);
+	ASSERT_EQ(0, sim_presence(&m->smmu[0], 0, false));
+	EXPECT_EQ(-EPERM, sim_dma(&m->dev[0], 0, SIM_NO_PASID, IOVA, &word, 4, NULL));
+	ASSERT_EQ(0, sim_endpoint_read(&m->smmu[0], 0, "config", text, sizeof(text)));
+	EXPECT_EQ('\xff', text[0]);
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
+	ASSERT_EQ(0, sim_presence(&m->smmu[0], 0, true));
+	EXPECT_DMA(m, &m->dev[0], IOVA, -F_TRANSLATION, "it is back");
+	/* ATS is off, and the ATC is empty */
+	EXPECT_EQ(-EPERM, sim_dma(&m->dev[0], SMMUV3_SIM_DMA_ATS, SIM_NO_PASID, IOVA, &word, 4,
+				  NULL));
+	EXPECT_CLEAN(m, "it is back");
+	EXPECT_EQ(-ENODEV, sim_presence(&m->smmu[0], 1, true));
+}
+
+TEST_F(sim, default_domain_is_identity)
+{
+	struct machine *m = &self->m;
+	struct smmuv3_sim_create cfg = sim_default();
+	struct sim_dev dev = { .smmu = &m->smmu[0] };
+	struct smmuv3_sim_dma dma;
+	char type[16];
+	__u32 word = 0;
+
+	cfg.ep_flags[0] |= SMMUV3_SIM_EP_IDENTITY;
+	machine_add(_metadata, m, 0, &cfg);
+	ASSERT_EQ(0, sim_endpoint_read(&m->smmu[0], 0, "iommu_group/type", type, sizeof(type)));
+	EXPECT_STREQ("identity", type);
+	/* Memory of the machine, read only */
+	EXPECT_EQ(0, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word), &dma));
+	EXPECT_EQ(0x40000000, dma.out_pa);
+	/* The other way to get there, and back */
+	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 0, "iommu_group/type", "DMA"));
+	EXPECT_EQ(F_TRANSLATION, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word),
+					 NULL));
+	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 0, "iommu_group/type", "identity"));
+	EXPECT_EQ(0, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word), &dma));
+	EXPECT_CLEAN(m, "at the end");
+}
+
 TEST_F(sim, full_queue)
 {
 	struct machine *m = &self->m;

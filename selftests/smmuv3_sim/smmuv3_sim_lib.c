@@ -620,6 +620,49 @@ int sim_endpoint_read(struct sim_smmu *smmu, __u32 endpoint, const char *file, c
 	return 0;
 }
 
+bool sim_fail_setup(void)
+{
+	static const char * const setting[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+	};
+	char path[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(setting) / sizeof(*setting); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", setting[i][0]);
+		if (write_sysfs(path, setting[i][1]))
+			return false;
+	}
+	return true;
+}
+
+/* Of this thread; opening it would be a call with allocations */
+static __thread int fail_fd = -1;
+
+int sim_fail_nth(unsigned int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", nth);
+
+	if (fail_fd < 0)
+		fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	return pwrite(fail_fd, text, len, 0) == len ? 0 : -errno;
+}
+
+bool sim_fail_end(void)
+{
+	char text[16] = "";
+	ssize_t len = pread(fail_fd, text, sizeof(text) - 1, 0);
+
+	sim_fail_nth(0);
+	return len > 0 && !atoi(text);
+}
+
 int sim_rescan(struct sim_smmu *smmu)
 {
 	char path[PATH_MAX];

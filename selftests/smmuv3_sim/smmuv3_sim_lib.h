@@ -392,6 +392,30 @@ int sim_sva_bind(struct sim_dev *dev, __u32 *pasid);
 int sim_sva_unbind(struct sim_dev *dev, __u32 pasid);
 
 /**
+ * sim_fail_setup() - Set fault injection up
+ *
+ * Any allocation may fail, also one that may sleep, and without a word in the log.
+ *
+ * Return: false if the kernel has none.
+ */
+bool sim_fail_setup(void);
+
+/**
+ * sim_fail_nth() - Have an allocation of the calling thread fail
+ * @nth: which one from now on, the first is 1
+ *
+ * Return: 0 or -errno.
+ */
+int sim_fail_nth(unsigned int nth);
+
+/**
+ * sim_fail_end() - Have no more fail
+ *
+ * Return: whether one has failed.
+ */
+bool sim_fail_end(void);
+
+/**
  * sim_exerciser_dma() - DMA by the registers of the endpoint
  * @dev: the endpoint, open
  * @ctl: EXERCISER_DMA_* without the trigger

@@ -47,8 +47,8 @@
  *	SMMUV3_SIM_EP_ACS for that
  * @SMMUV3_SIM_EP_ACS: it has an ACS capability, and nothing to control
  * @SMMUV3_SIM_EP_BRIDGED: it is a conventional PCI device behind a conventional
- *	bridge, which is the only one of its SMMU: all behind it are one group and have
- *	the StreamID of the bridge. It has no BARs, ATS, PASID or PRI
+ *	bridge, which is the only one of its SMMU: all behind it have the StreamID of the
+ *	bridge, which firmware does not name itself. It has no BARs, ATS, PASID or PRI
  */
 enum smmuv3_sim_endpoint_flags {
 	SMMUV3_SIM_EP_ATS = 1 << 0,
@@ -145,7 +145,8 @@ struct smmuv3_sim_remove {
  * @SMMUV3_SIM_ERROR_STOP: it consumes no command for @arg microseconds, 0: for ever,
  *	that is until the next plan; then it goes on where it was
  * @SMMUV3_SIM_ERROR_ATC_LATE: endpoint @arg takes @count microseconds to answer a
- *	CMD_ATC_INV; those that wait do so at the same time
+ *	CMD_ATC_INV; those that wait do so at the same time, and are answered when
+ *	there is another plan
  */
 enum smmuv3_sim_error {
 	SMMUV3_SIM_ERROR_NONE,

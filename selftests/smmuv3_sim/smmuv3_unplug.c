@@ -223,11 +223,70 @@ TEST_F_TIMEOUT(machine, unplug_one_smmu_of_a_shared_domain, 400)
 }
 
 /*
+ * User space may keep a vSMMU for as long as it likes, also without a device, and a
+ * file of its events after that. The SMMU must not wait for it. What is left can be
+ * used, to no effect, and destroyed.
+ *
+ * On 7.3.4 it ends with the first vSMMU: what follows would write to registers that are
+ * not mapped any more.
+ */
+TEST_F(machine, unplug_leaves_a_vsmmu_behind)
+{
+	struct machine *m = &self->m;
+	struct removal r = { .smmu = &m->smmu[1] };
+	struct iommu_hwpt_arm_smmuv3 vste = guest_vste(VSTE_CFG_BYPASS);
+	const struct smmuv3_cmd cmd = smmuv3_cmd(CMD_TLBI_NH_ALL, 0);
+	struct smmuv3_sim_create cfg;
+	__u32 hwpt;
+	struct guest g;
+	int i;
+
+	add_two(_metadata, m);
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[0], PARENT, &hwpt));
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, hwpt));
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[1], hwpt));
+	ASSERT_EQ(0, guest_attach(&g, vste));
+	ASSERT_EQ(0, guest_cmd(&g, cmd));
+	sim_vfio_close(&m->dev[1]);
+	removal_start(_metadata, &r);
+	for (i = 0; i < 50 && !r.done; i++)
+		usleep(100000);
+	EXPECT_TRUE(r.done)
+	{
+		TH_LOG("after five seconds the removal of an SMMU still waits for its vSMMU");
+	}
+	if (r.done) {
+		EXPECT_EQ(-1, guest_cmd(&g, cmd));
+		EXPECT_TRUE(errno == EIO || errno == ENODEV)
+		{
+			TH_LOG("an invalidation of a vSMMU without SMMU: %s", strerror(errno));
+		}
+	}
+	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.hwpt));
+	EXPECT_EQ(0, _test_ioctl_destroy(m->iommufd, g.viommu));
+	removal_wait(_metadata, &r);
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "the other SMMU");
+	ASSERT_EQ(0, machine_unmap(m, IOVA, PAGE));
+	EXPECT_DMA(m, &m->dev[0], IOVA, -F_TRANSLATION, "the other SMMU");
+	EXPECT_CLEAN(m, "removed");
+	/* Another one takes its place */
+	cfg = features(1);
+	machine_add(_metadata, m, 1, &cfg);
+	machine_open(_metadata, m, 1, 1, 0);
+	ASSERT_EQ(0, sim_vfio_attach(&m->dev[1], SIM_NO_PASID, hwpt));
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	EXPECT_DMA(m, &m->dev[1], IOVA, 0, "another SMMU in its place");
+}
+
+/*
  * The SMMU goes before its endpoints, one of which a program has open. The core takes
  * an endpoint out of its group then, whoever owns it; what VFIO does next, even the
  * close, finds no group and dies. So who drives the endpoint has to let go of it first:
- * that takes a device link. Without one the removal is not tried, since the kernel does
- * not survive it.
+ * that takes a device link, or a core that keeps the group. Without the link the removal
+ * is not tried, since the kernel does not survive it. Only the simulator does this: a
+ * machine has its SMMUs as long as it runs, and the module cannot be unloaded while it
+ * has endpoints.
  */
 TEST_F(machine, unplug_before_an_open_endpoint)
 {

@@ -372,6 +372,7 @@ static int sim_do_set(void *arg)
 	inst->error_arg = set->arg;
 	inst->error_count = 0;
 	inst->stop_until = 0;
+	inst->atc_until = 0;
 	if (set->error == SMMUV3_SIM_ERROR_ATC || set->error == SMMUV3_SIM_ERROR_ATC_LATE) {
 		ep = sim_get_endpoint(set->id, set->arg);
 		if (!ep)

@@ -273,6 +273,9 @@ static int sim_bus_notify(struct notifier_block *nb, unsigned long action, void 
 	ep = sim_slot(pdev->bus, pdev->devfn);
 	if (WARN_ON(!ep))
 		return NOTIFY_DONE;
+	/* Firmware does not name it */
+	if (ep == ep->inst->pci_bridge)
+		return NOTIFY_OK;
 
 	if (!(ep->inst->flags & SMMUV3_SIM_NOT_COHERENT))
 		dev_set_dma_coherent(dev);
@@ -390,7 +393,6 @@ int sim_pci_add(struct sim_instance *inst, const struct smmuv3_sim_create *creat
 	if (inst->pci_bridge) {
 		inst->pci_bridge->inst = inst;
 		inst->pci_bridge->rid = BRIDGE_DEVFN;
-		inst->pci_bridge->sid = BRIDGE_DEVFN;
 		sim_init_bridge(inst->pci_bridge);
 	}
 	/* Only now the thread looks at them */
