@@ -90,6 +90,7 @@ FIXTURE_SETUP(veventq)
 	struct machine *m = &self->m;
 	struct smmuv3_sim_create cfg;
 	int ms, waiting = 0;
+	__u32 ioas;
 	int i;
 
 	machine_init(_metadata, m);
@@ -102,6 +103,8 @@ FIXTURE_SETUP(veventq)
 	machine_open(_metadata, m, 0, 0, 0);
 	machine_open(_metadata, m, 1, 0, 1);
 	machine_open(_metadata, m, 2, 1, 0);
+	/* The core holds the mutex of an IOAS while it attaches to it */
+	ASSERT_EQ(0, _test_ioctl_ioas_alloc(m->iommufd, &ioas));
 	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, BLOCK, RW));
 	ASSERT_EQ(0, guest_init(&self->g, m, &m->dev[0], 0));
 	/* Tables of stage 1 with nothing in them */
@@ -124,7 +127,7 @@ FIXTURE_SETUP(veventq)
 	usleep(200000);
 
 	self->same_smmu = (struct mover){ .dev = &m->dev[1], .ioas = m->ioas };
-	self->other_smmu = (struct mover){ .dev = &m->dev[2], .ioas = m->ioas };
+	self->other_smmu = (struct mover){ .dev = &m->dev[2], .ioas = ioas };
 	ASSERT_EQ(0, pthread_create(&self->same_smmu.thread, NULL, mover, &self->same_smmu));
 	usleep(200000);
 	ASSERT_EQ(0, pthread_create(&self->other_smmu.thread, NULL, mover, &self->other_smmu));
