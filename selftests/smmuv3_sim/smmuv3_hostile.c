@@ -207,6 +207,40 @@ TEST_F(machine, reset_keeps_domains)
 	EXPECT_NO_WARNING(kmsg, "reset");
 }
 
+/* Others unmap in its domain meanwhile, on an SMMU that is slow */
+TEST_F_TIMEOUT(machine, reset_while_invalidating, 60)
+{
+	struct machine *m = &self->m;
+	struct churn c = { .m = m, .iova = IOVA + BLOCK };
+	__u32 hwpt;
+	int i, round;
+
+	add(_metadata, m, 0, sim_default(), 2, EP_PCIE | SMMUV3_SIM_EP_FLR);
+	for (i = 0; i < 2; i++)
+		machine_open(_metadata, m, i, 0, i);
+	hwpt = new_domain(_metadata, m, &m->dev[0]);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], SIM_NO_PASID, hwpt));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], PASID, hwpt));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], PASID + 1, hwpt));
+	}
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 2000, SMMUV3_SIM_ERROR_NONE, 0, 0));
+	churn_start(_metadata, &c);
+	for (round = 0; round < 20; round++) {
+		struct smmuv3_sim_violation violation;
+
+		__EXPECT_DMA(m, &m->dev[0], ATS, PASID, IOVA, 0, "round %d", round);
+		ASSERT_EQ(0, sim_vfio_reset(&m->dev[0]));
+		EXPECT_EQ(0, sim_violation(m->sim, &violation))
+		{
+			TH_LOG("round %d: %s", round, sim_violation_str(&violation));
+		}
+	}
+	churn_stop(_metadata, &c);
+	EXPECT_CLEAN(m, "at the end");
+}
+
 /* Whose translations they are: the victim's of @hwpt on its PASID, in the machine's IOAS */
 static void check_victim(struct __test_metadata *_metadata, struct machine *m,
 			 struct sim_dev *victim, struct sim_dev *other, const char *when)

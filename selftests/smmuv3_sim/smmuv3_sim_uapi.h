@@ -502,7 +502,7 @@ struct smmuv3_sim_raw {
  *
  * DETACHED says that a detach of the endpoint has returned. From then on, and until
  * its STE changes or ATTACHING says that an attach begins, nothing may send it a
- * CMD_ATC_INV.
+ * CMD_ATC_INV. A function level reset counts as a detach.
  * SVA_BIND gives the calling process' address space to the endpoint.
  */
 struct smmuv3_sim_endpoint {

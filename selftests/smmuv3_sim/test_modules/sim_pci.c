@@ -240,6 +240,8 @@ static int sim_config_write(struct pci_bus *bus, unsigned int devfn, int where, 
 	if (ep->flags & SMMUV3_SIM_EP_FLR && where == CFG_EXP + PCI_EXP_DEVCTL &&
 	    val & PCI_EXP_DEVCTL_BCR_FLR) {
 		sim_pci_reset(ep);
+		/* It does not answer before the driver attaches it again */
+		WRITE_ONCE(ep->detached, true);
 		return PCIBIOS_SUCCESSFUL;
 	}
 	/* An ATC is empty when ATS is turned on */
