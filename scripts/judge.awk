@@ -146,15 +146,19 @@ FILENAME ~ /\/run$/ {
 FILENAME ~ /\/expectations$/ {
 	if ($0 ~ /^[ \t]*(#|$)/) next
 	if ($1 == "test" || $1 == "timeout" || $1 == "config") next
-	if (($1 == "problem" || $1 == "may") && match($0, / # ./)) {
+	# With @PROGRAM only if that runs, and needed only if all its cases do
+	if ($1 ~ /^(problem|may)(@.+)?$/ && match($0, / # ./)) {
+		i = split($1, part, "@")
+		if (i > 1 && (" " run["tests"] " ") !~ (":" part[2] " ")) next
+		match($0, / # ./)
 		p_text[++nexpected] = substr($0, length($1) + 2, RSTART - length($1) - 2)
-		p_used[nexpected] = $1 == "may"
+		p_used[nexpected] = part[1] == "may" || i > 1 && run["cases"] != ""
 		p_reason[nexpected] = substr($0, RSTART + 3)
 		p_glob[nexpected] = glob("*" p_text[nexpected] "*")
 		next
 	}
 	if (($1 != "fail" && $1 != "skip") || NF < 5 || $4 != "#") {
-		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem|may TEXT # reason\"")
+		problem("expectations line " FNR " is neither \"fail|skip PROGRAM CASE # reason\" nor \"problem|may[@PROGRAM] TEXT # reason\"")
 		next
 	}
 	nexpect++

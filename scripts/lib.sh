@@ -41,6 +41,10 @@ number()	# NAME...
 }
 number CPUS JOBS ROUNDS TIMEOUT
 
+# What the kernel is told of default domains
+[[ ${IOMMU:=strict} = @(strict|lazy|passthrough) ]] ||
+	usage_error "IOMMU=$IOMMU: strict, lazy or passthrough"
+
 # The day that picks a sample, SEED=<date> or today: sets seed, and day as a number.
 sample_day()
 {

@@ -113,9 +113,8 @@ static bool is_all(const struct member *m, const struct sweep *sweep)
 	/* Pages that no range command can count */
 	if ((sweep->size - 1) / 4096 + 1 >= 1ULL << 32)
 		return true;
-	/* As many as there are 8 byte entries in a page */
-	return !smmus[m->smmu].range &&
-	       sweep->size / sweep->granule >= sweep->granule / 8;
+	/* More than 511 commands */
+	return !smmus[m->smmu].range && sweep->size / sweep->granule > 511;
 }
 
 /* The first word of a command for @m, without NUM and SCALE */

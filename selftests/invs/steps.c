@@ -229,7 +229,7 @@ static uint64_t random_size(uint64_t *state, unsigned int tg)
 	case 4 ... 8:
 		return (pages % 70) << tg;
 	case 9:	/* where an SMMU without ranges goes for everything */
-		return ((1ULL << (tg - 3)) + pages % 3 - 1) << tg;
+		return (512 + pages % 3 - 1) << (tg + pages % 9 / 3 * (tg - 3));
 	case 10:
 		return (1ULL << (12 + pages % 40)) + ((pages % 3 - 1) << tg);
 	case 11: /* anything of any length, not a number of pages either */

@@ -18,7 +18,6 @@
 #define NOT_IN_S2	(VM_BLOCK_IPA + (1ULL << 30))
 #define NO_EVENT	0
 /* IHI0070 7.3 */
-#define C_BAD_CD	0x0a
 #define F_TRANSLATION	0x10
 #define F_ADDR_SIZE	0x11
 #define F_ACCESS	0x12

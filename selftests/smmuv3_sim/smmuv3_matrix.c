@@ -25,7 +25,6 @@
 
 #include "smmuv3_sim_machine.h"
 
-#define C_BAD_CD	0x0a
 #define F_TRANSLATION	0x10
 #define F_PERMISSION	0x13
 
@@ -210,6 +209,11 @@ static long unmapped(__u64 offset)
 static long bad_cd(__u64 offset)
 {
 	return -C_BAD_CD;
+}
+
+static long bad_substreamid(__u64 offset)
+{
+	return -C_BAD_SUBSTREAMID;
 }
 
 /* From now on the probes in a range go where @where says */
@@ -1281,7 +1285,7 @@ static void change_mm(struct __test_metadata *_metadata, struct matrix *x, enum 
 	case UNBIND:
 		s = &x->seat[0];
 		ASSERT_EQ(0, sim_sva_unbind(s->dev, s->pasid));
-		wants(s, bad_cd);
+		wants(s, sim_no_pasid_event(s->dev) == C_BAD_CD ? bad_cd : bad_substreamid);
 		return;
 	case EXIT:
 		kill(child, SIGKILL);

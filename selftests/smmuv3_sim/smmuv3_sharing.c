@@ -13,7 +13,6 @@
 #define IOVA		0x100000000ULL
 #define ATS		SMMUV3_SIM_DMA_ATS
 #define ATC_ONLY	(SMMUV3_SIM_DMA_ATS | SMMUV3_SIM_DMA_ATC_ONLY)
-#define C_BAD_CD	0x0a
 #define F_TRANSLATION	0x10
 
 /* Guests map IOVA to the first page of their memory, and so on */
@@ -321,7 +320,8 @@ TEST_F(machine, sva_munmap_on_two_smmus)
 	}
 	EXPECT_EQ(0, sim_sva_unbind(&m->dev[0], pasid[0]));
 	EXPECT_CLEAN(m, "one unbound");
-	EXPECT_EQ(C_BAD_CD, sva_write(m, 0, 0, pasid[0], (void *)mem + 3 * PAGE, 1));
+	EXPECT_EQ(sim_no_pasid_event(&m->dev[0]),
+		  sva_write(m, 0, 0, pasid[0], (void *)mem + 3 * PAGE, 1));
 	EXPECT_EQ(0, sva_write(m, 1, ATS, pasid[1], (void *)mem + 3 * PAGE, 1));
 	ASSERT_EQ(0, munmap((void *)mem + 2 * PAGE, 2 * PAGE));
 	EXPECT_CLEAN(m, "munmap for the other one");

@@ -14,8 +14,6 @@
 #define NOWHERE		0x180000000ULL
 
 #define F_BAD_ATS_TREQ		0x05
-#define C_BAD_SUBSTREAMID	0x08
-#define C_BAD_CD		0x0a
 #define F_TRANSLATION		0x10
 #define F_ADDR_SIZE		0x11
 #define F_ACCESS		0x12

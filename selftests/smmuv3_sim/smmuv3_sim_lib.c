@@ -672,6 +672,22 @@ int sim_rescan(struct sim_smmu *smmu)
 	return write_sysfs(path, "1");
 }
 
+int sim_page(int fd, __u32 blocks)
+{
+	struct smmuv3_sim_page page = { .blocks = blocks };
+
+	return ioctl(fd, SMMUV3_SIM_PAGE, &page) ? -errno : (int)page.out_waiting;
+}
+
+int sim_no_pasid_event(const struct sim_dev *dev)
+{
+	char type[16];
+	int ret = sim_endpoint_read(dev->smmu, dev->endpoint, "iommu_group/type", type,
+				    sizeof(type));
+
+	return !ret && !strcmp(type, "identity") ? C_BAD_SUBSTREAMID : C_BAD_CD;
+}
+
 int sim_sva_bind(struct sim_dev *dev, __u32 *pasid)
 {
 	struct smmuv3_sim_endpoint endpoint = {

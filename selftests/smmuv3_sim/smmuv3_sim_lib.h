@@ -46,6 +46,10 @@
 
 #define SIM_NO_PASID		0xffffffffU
 
+/* Events */
+#define C_BAD_SUBSTREAMID	0x08
+#define C_BAD_CD		0x0a
+
 /**
  * struct sim_smmu - An SMMU with its endpoints
  * @fd: the simulator
@@ -75,6 +79,27 @@ struct sim_dev {
 	volatile void *regs;
 	volatile void *data;
 };
+
+/**
+ * sim_no_pasid_event() - What the DMA with a PASID gets that nobody has attached
+ * @dev: an endpoint that the kernel drives, with no PASID attached
+ *
+ * With iommu.passthrough=1 its STE has no stage 1 then, and a SubstreamID without stage 1
+ * is C_BAD_SUBSTREAMID (IHI0070 5.2, STE.S1Fmt). Else there is a CD table, and its entry is
+ * not valid.
+ *
+ * Return: C_BAD_SUBSTREAMID or C_BAD_CD.
+ */
+int sim_no_pasid_event(const struct sim_dev *dev);
+
+/**
+ * sim_page() - Decide about the page whose write faults can be made to wait
+ * @fd: the simulator
+ * @blocks: enum smmuv3_sim_page_blocks
+ *
+ * Return: how many are waiting, or -errno.
+ */
+int sim_page(int fd, __u32 blocks);
 
 /**
  * sim_open() - Load the module, keep off its CPU, open it

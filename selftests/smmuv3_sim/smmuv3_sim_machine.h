@@ -206,6 +206,9 @@ static void machine_dma_str(char *buf, size_t size, int ret)
 	case 0:
 		snprintf(buf, size, "it was done");
 		break;
+	case 0x08:
+		snprintf(buf, size, "event C_BAD_SUBSTREAMID");
+		break;
 	case 0x0a:
 		snprintf(buf, size, "event C_BAD_CD");
 		break;

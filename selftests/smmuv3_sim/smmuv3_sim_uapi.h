@@ -419,8 +419,8 @@ struct smmuv3_sim_log {
  * enum smmuv3_sim_rule - What a driver must not do
  * @SMMUV3_SIM_RULE_ATC_ORDER: CMD_ATC_INV before the CMD_SYNC of a TLB
  *	invalidation for the VMID of the same stream
- * @SMMUV3_SIM_RULE_DEAD: a command to an SMMU that is being removed and has no
- *	endpoint any more, or whose command queue is off
+ * @SMMUV3_SIM_RULE_DEAD: a command is posted to an SMMU that is being removed and has
+ *	no endpoint any more, or whose command queue is off
  * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED
  * @SMMUV3_SIM_RULE_REUSE: an ASID or VMID has got another table while the TLB
  *	holds entries of the one before
@@ -605,6 +605,32 @@ struct smmuv3_sim_poke {
 	__aligned_u64 out_old;
 };
 
+/**
+ * enum smmuv3_sim_page_blocks - What write faults of the page do
+ * @SMMUV3_SIM_PAGE_GOES_ON: they do not wait, and those that wait go on
+ * @SMMUV3_SIM_PAGE_BLOCKS: they wait
+ * @SMMUV3_SIM_PAGE_AS_IT_IS: no change
+ */
+enum smmuv3_sim_page_blocks {
+	SMMUV3_SIM_PAGE_GOES_ON,
+	SMMUV3_SIM_PAGE_BLOCKS,
+	SMMUV3_SIM_PAGE_AS_IT_IS,
+};
+
+/**
+ * struct smmuv3_sim_page - SMMUV3_SIM_PAGE
+ * @blocks: enum smmuv3_sim_page_blocks
+ * @out_waiting: how many are waiting
+ *
+ * The page is what an mmap() of one page of the device gives, shared. It is there to be
+ * read at once; the first write after the mmap() or a MADV_DONTNEED is a write fault.
+ * That stands for memory of userfaultfd or FUSE.
+ */
+struct smmuv3_sim_page {
+	__u32 blocks;
+	__u32 out_waiting;
+};
+
 #define SMMUV3_SIM_IOC		0xE7
 #define SMMUV3_SIM_CREATE	_IOWR(SMMUV3_SIM_IOC, 0, struct smmuv3_sim_create)
 #define SMMUV3_SIM_REMOVE	_IOW(SMMUV3_SIM_IOC, 1, struct smmuv3_sim_remove)
@@ -624,6 +650,7 @@ struct smmuv3_sim_poke {
 #define SMMUV3_SIM_ATTACHING	_IOW(SMMUV3_SIM_IOC, 15, struct smmuv3_sim_endpoint)
 #define SMMUV3_SIM_PRESENCE	_IOW(SMMUV3_SIM_IOC, 16, struct smmuv3_sim_presence)
 #define SMMUV3_SIM_NOTIFIER	_IO(SMMUV3_SIM_IOC, 17)
+#define SMMUV3_SIM_PAGE		_IOWR(SMMUV3_SIM_IOC, 30, struct smmuv3_sim_page)
 
 /*
  * SMMUV3_SIM_NOTIFIER: register an MMU notifier for the calling process that does

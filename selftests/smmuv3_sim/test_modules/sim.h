@@ -349,7 +349,9 @@ struct sim_pending {
  * @ep: endpoints
  * @nr_eps: how many there are
  * @pci_bridge: the conventional bridge that some are behind, NULL if there is none
- * @dead: it is being removed and has no endpoint any more
+ * @removing: it is being removed and has no endpoint any more
+ * @dead_at: CMDQ_PROD when that began: what was posted before may still be in the queue
+ * @dead: and the command is one from after that
  * @cmdq_off: the command queue was on and is not any more
  * @cmdq: command queue
  * @cmdq_base: value of CMDQ_BASE it was found with
@@ -399,6 +401,8 @@ struct sim_instance {
 	unsigned int nr_eps;
 	struct sim_endpoint *pci_bridge;
 
+	bool removing;
+	u32 dead_at;
 	bool dead;
 	bool cmdq_off;
 	u64 *cmdq;

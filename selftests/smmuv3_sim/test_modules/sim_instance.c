@@ -294,6 +294,7 @@ static bool sim_cmdq_poll(struct sim_instance *inst)
 				return true;
 			inst->atc_until = 0;
 		}
+		inst->dead |= inst->removing && inst->cons == (inst->dead_at & wrap);
 		code = sim_instance_command(inst, cmd);
 		if (code) {
 			sim_cerror(inst, code);
@@ -458,7 +459,13 @@ static int sim_begin_remove(void *arg)
 {
 	struct sim_instance *inst = arg;
 
-	inst->dead = !inst->bridge;
+	inst->removing = !inst->bridge;
+	/*
+	 * A command without a CMD_SYNC, like CMD_PREFETCH_CONFIG, may still be in the queue
+	 * when CMDQEN and SMMUEN become 0: it is not fetched any more, or touches nothing
+	 * (IHI0070 6.3.9.3 and 6.3.9.6)
+	 */
+	inst->dead_at = readl(inst->regs + CMDQ_PROD);
 	return 0;
 }
 

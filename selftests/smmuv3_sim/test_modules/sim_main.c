@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -237,8 +238,64 @@ static int sim_open(struct inode *inode, struct file *file)
 	return ret;
 }
 
+static struct page *sim_page;
+static bool sim_page_blocks;
+static atomic_t sim_page_waiting = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(sim_page_wait);
+
+static void sim_page_set(bool blocks)
+{
+	WRITE_ONCE(sim_page_blocks, blocks);
+	wake_up_all(&sim_page_wait);
+}
+
+static long sim_ioctl_page(struct smmuv3_sim_page *page)
+{
+	if (page->blocks > SMMUV3_SIM_PAGE_AS_IT_IS)
+		return -EINVAL;
+	if (page->blocks != SMMUV3_SIM_PAGE_AS_IT_IS)
+		sim_page_set(page->blocks == SMMUV3_SIM_PAGE_BLOCKS);
+	page->out_waiting = atomic_read(&sim_page_waiting);
+	return 0;
+}
+
+static vm_fault_t sim_page_fault(struct vm_fault *vmf)
+{
+	get_page(sim_page);
+	vmf->page = sim_page;
+	return 0;
+}
+
+static vm_fault_t sim_page_mkwrite(struct vm_fault *vmf)
+{
+	int ret;
+
+	atomic_inc(&sim_page_waiting);
+	ret = wait_event_killable(sim_page_wait, !READ_ONCE(sim_page_blocks));
+	atomic_dec(&sim_page_waiting);
+	if (ret)
+		return VM_FAULT_SIGBUS;
+	lock_page(vmf->page);
+	return VM_FAULT_LOCKED;
+}
+
+static const struct vm_operations_struct sim_page_ops = {
+	.fault = sim_page_fault,
+	.page_mkwrite = sim_page_mkwrite,
+};
+
+static int sim_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	if (vma_pages(vma) != 1 || vma->vm_pgoff || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	vm_flags_set(vma, VM_DONTEXPAND);
+	vma->vm_ops = &sim_page_ops;
+	return 0;
+}
+
 static int sim_release(struct inode *inode, struct file *file)
 {
+	sim_page_set(false);
 	/* Off the CPU of the hardware thread: it will wait for CMD_SYNCs */
 	queue_work_on(cpumask_any_but(cpu_online_mask, cpu), sim_workqueue, &sim_cleanup);
 	return 0;
@@ -692,6 +749,7 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		struct smmuv3_sim_stats stats;
 		struct smmuv3_sim_page_request page_request;
 		struct smmuv3_sim_poke poke;
+		struct smmuv3_sim_page page;
 		struct smmuv3_sim_presence presence;
 	} arg;
 	void __user *user = (void __user *)uptr;
@@ -729,6 +787,9 @@ static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long uptr)
 		break;
 	case SMMUV3_SIM_VIOLATIONS:
 		ret = sim_ioctl_violations(&arg.violations);
+		break;
+	case SMMUV3_SIM_PAGE:
+		ret = sim_ioctl_page(&arg.page);
 		break;
 	case SMMUV3_SIM_RAW:
 		ret = sim_ioctl_raw(&arg.raw);
@@ -770,6 +831,7 @@ static const struct file_operations sim_fops = {
 	.owner = THIS_MODULE,
 	.open = sim_open,
 	.release = sim_release,
+	.mmap = sim_mmap,
 	.unlocked_ioctl = sim_ioctl,
 };
 
@@ -818,9 +880,12 @@ static int __init sim_init(void)
 		goto put_memory;
 	INIT_WORK(&sim_cleanup, sim_do_cleanup);
 	ret = -ENOMEM;
+	sim_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!sim_page)
+		goto free_oracle;
 	sim_dma_buffer = vmalloc(SMMUV3_SIM_MAX_DMA);
 	if (!sim_dma_buffer)
-		goto free_oracle;
+		goto free_page;
 	sim_workqueue = alloc_workqueue("smmuv3_sim", WQ_PERCPU, 0);
 	if (!sim_workqueue)
 		goto free_buffer;
@@ -848,6 +913,8 @@ free_workqueue:
 	destroy_workqueue(sim_workqueue);
 free_buffer:
 	vfree(sim_dma_buffer);
+free_page:
+	__free_page(sim_page);
 free_oracle:
 	sim_oracle_exit();
 put_memory:
@@ -864,6 +931,7 @@ static void __exit sim_exit(void)
 	sim_pci_exit();
 	kthread_stop(sim_thread);
 	vfree(sim_dma_buffer);
+	__free_page(sim_page);
 	sim_oracle_exit();
 	pci_disable_device(sim_memory);
 	pci_dev_put(sim_memory);

@@ -12,4 +12,7 @@ void *invs_zalloc(size_t size);
 	((typeof(p) *)invs_zalloc(offsetof(typeof(p), member) +                \
 				  (count) * sizeof((p).member[0])))
 
+/* The series before it had arrays of any size */
+#define kvzalloc_flex(p, member, count) kzalloc_flex(p, member, count)
+
 #endif
