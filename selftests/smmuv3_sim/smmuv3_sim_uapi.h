@@ -421,7 +421,8 @@ struct smmuv3_sim_log {
  *	invalidation for the VMID of the same stream
  * @SMMUV3_SIM_RULE_DEAD: a command is posted to an SMMU that is being removed and has
  *	no endpoint any more, or whose command queue is off
- * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED
+ * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED,
+ *	or within 90 ms of a function level reset
  * @SMMUV3_SIM_RULE_REUSE: an ASID or VMID has got another table while the TLB
  *	holds entries of the one before
  * @SMMUV3_SIM_RULE_SHARED: an ASID or VMID has two tables at the same time
@@ -502,7 +503,7 @@ struct smmuv3_sim_raw {
  *
  * DETACHED says that a detach of the endpoint has returned. From then on, and until
  * its STE changes or ATTACHING says that an attach begins, nothing may send it a
- * CMD_ATC_INV. A function level reset counts as a detach.
+ * CMD_ATC_INV.
  * SVA_BIND gives the calling process' address space to the endpoint.
  */
 struct smmuv3_sim_endpoint {
