@@ -15,7 +15,7 @@
  * number of domains and PASIDs			ASIDs: reset_keeps_the_asid, handover_*,
  *						rescan_*, asids_*, auto_domain_goes_on,
  *						timed_out_flush_keeps_the_id
- * number of vSMMUs				VMIDs: vmids_taken_nested_goes_to_its_parent,
+ * number of vSMMUs				VMIDs: vmids_taken_nested_goes_to_*_parent*,
  *						smmuv3_sharing vmids_run_out
  * entry_num of IOMMU_HWPT_INVALIDATE		size of the copy: iommufd_vsmmu_fuzz; time:
  *						late_atc_inv_can_be_killed
@@ -205,6 +205,40 @@ TEST_F(machine, reset_keeps_domains)
 		__EXPECT_DMA(m, &m->dev[1], ATS, PASID, IOVA, -F_TRANSLATION, "unmapped");
 	}
 	EXPECT_NO_WARNING(kmsg, "reset");
+}
+
+/* Others unmap in its domain meanwhile, on an SMMU that is slow */
+TEST_F_TIMEOUT(machine, reset_while_invalidating, 60)
+{
+	struct machine *m = &self->m;
+	struct churn c = { .m = m, .iova = IOVA + BLOCK };
+	__u32 hwpt;
+	int i, round;
+
+	add(_metadata, m, 0, sim_default(), 2, EP_PCIE | SMMUV3_SIM_EP_FLR);
+	for (i = 0; i < 2; i++)
+		machine_open(_metadata, m, i, 0, i);
+	hwpt = new_domain(_metadata, m, &m->dev[0]);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], SIM_NO_PASID, hwpt));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], PASID, hwpt));
+		ASSERT_EQ(0, sim_vfio_attach(&m->dev[i], PASID + 1, hwpt));
+	}
+	ASSERT_EQ(0, machine_map(m, IOVA, 0, PAGE, RW));
+	ASSERT_EQ(0, sim_set(&m->smmu[0], 2000, SMMUV3_SIM_ERROR_NONE, 0, 0));
+	churn_start(_metadata, &c);
+	for (round = 0; round < 20; round++) {
+		struct smmuv3_sim_violation violation;
+
+		__EXPECT_DMA(m, &m->dev[0], ATS, PASID, IOVA, 0, "round %d", round);
+		ASSERT_EQ(0, sim_vfio_reset(&m->dev[0]));
+		EXPECT_EQ(0, sim_violation(m->sim, &violation))
+		{
+			TH_LOG("round %d: %s", round, sim_violation_str(&violation));
+		}
+	}
+	churn_stop(_metadata, &c);
+	EXPECT_CLEAN(m, "at the end");
 }
 
 /* Whose translations they are: the victim's of @hwpt on its PASID, in the machine's IOAS */
@@ -1066,28 +1100,25 @@ TEST_F(machine, vdevice_destroyed_then_reset)
 	EXPECT_CLEAN(m, "at the end");
 }
 
-/* Somebody has all VMIDs. Whoever is nested can still go back to its parent */
-TEST_F_TIMEOUT(machine, vmids_taken_nested_goes_to_its_parent, 60)
+/* Somebody has all VMIDs. Whoever is nested can still go to the parent */
+static void nested_goes_to_parent(struct __test_metadata *_metadata, struct machine *m,
+				  __u32 parent)
 {
-	struct machine *m = &self->m;
 	struct iommu_hwpt_arm_smmuv3 vste = guest_vste_s1(GUEST_IPA + G_CD);
 	size_t next = G_TABLES + PAGE, root = G_TABLES;
-	__u32 parent, viommu;
+	__u32 other, viommu;
 	struct guest g;
 	int nr;
 
-	add(_metadata, m, 0, small_ids(), 2, EP_PCIE);
-	machine_open(_metadata, m, 0, 0, 0);
-	machine_open(_metadata, m, 1, 0, 1);
 	ASSERT_EQ(0, machine_map(m, GUEST_IPA, 0, BLOCK, RW));
 	*g_entry(m, 12, 39, &next, root, IOVA, 3) = GUEST_IPA | G_OK | G_PAGE;
 	g_write_cd(m, G_CD, root, 0, 39, 7);
-	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], 0));
+	ASSERT_EQ(0, guest_init(&g, m, &m->dev[0], parent));
 	ASSERT_EQ(0, guest_attach(&g, vste));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "nested");
-	ASSERT_EQ(0, machine_hwpt(m, &m->dev[1], PARENT, &parent));
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[1], PARENT, &other));
 	for (nr = 0; nr < 300; nr++)
-		if (_test_cmd_viommu_alloc(m->iommufd, m->dev[1].id, parent, 0,
+		if (_test_cmd_viommu_alloc(m->iommufd, m->dev[1].id, other, 0,
 					   IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, &viommu))
 			break;
 	TH_LOG("info: %d vSMMUs of another VM", nr);
@@ -1096,6 +1127,31 @@ TEST_F_TIMEOUT(machine, vmids_taken_nested_goes_to_its_parent, 60)
 	EXPECT_EQ(0, sim_vfio_attach(&m->dev[0], SIM_NO_PASID, g.hwpt));
 	EXPECT_DMA(m, &m->dev[0], IOVA, 0, "nested again");
 	EXPECT_CLEAN(m, "at the end");
+}
+
+TEST_F_TIMEOUT(machine, vmids_taken_nested_goes_to_its_parent, 60)
+{
+	struct machine *m = &self->m;
+
+	add(_metadata, m, 0, small_ids(), 2, EP_PCIE);
+	machine_open(_metadata, m, 0, 0, 0);
+	machine_open(_metadata, m, 1, 0, 1);
+	nested_goes_to_parent(_metadata, m, 0);
+}
+
+/* The same with a parent that was made for another SMMU, where VMIDs are left */
+TEST_F_TIMEOUT(machine, vmids_taken_nested_goes_to_a_parent_from_elsewhere, 60)
+{
+	struct machine *m = &self->m;
+	__u32 parent;
+
+	add(_metadata, m, 0, small_ids(), 2, EP_PCIE);
+	add(_metadata, m, 1, sim_default(), 1, EP_PCIE);
+	machine_open(_metadata, m, 0, 0, 0);
+	machine_open(_metadata, m, 1, 0, 1);
+	machine_open(_metadata, m, 2, 1, 0);
+	ASSERT_EQ(0, machine_hwpt(m, &m->dev[2], PARENT, &parent));
+	nested_goes_to_parent(_metadata, m, parent);
 }
 
 /* Pulled out while it is in use; somebody beside it does not notice */

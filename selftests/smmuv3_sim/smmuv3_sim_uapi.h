@@ -421,7 +421,8 @@ struct smmuv3_sim_log {
  *	invalidation for the VMID of the same stream
  * @SMMUV3_SIM_RULE_DEAD: a command is posted to an SMMU that is being removed and has
  *	no endpoint any more, or whose command queue is off
- * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED
+ * @SMMUV3_SIM_RULE_DETACHED: CMD_ATC_INV to an endpoint after SMMUV3_SIM_DETACHED,
+ *	or within 90 ms of a function level reset
  * @SMMUV3_SIM_RULE_REUSE: an ASID or VMID has got another table while the TLB
  *	holds entries of the one before
  * @SMMUV3_SIM_RULE_SHARED: an ASID or VMID has two tables at the same time

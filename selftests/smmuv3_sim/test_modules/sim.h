@@ -276,6 +276,7 @@ struct sim_result {
  * @ats_seen: what the thread knows of @ats_epoch
  * @atc: its ATC
  * @detached: SMMUV3_SIM_DETACHED and no new STE since
+ * @reset_until: it is in a reset before that
  * @deaf: CMD_ATC_INV that it will not answer
  * @late_us: how long it takes to answer a CMD_ATC_INV
  * @fault: of the last DMA
@@ -298,6 +299,7 @@ struct sim_endpoint {
 	u32 ats_seen;
 	struct sim_cache atc;
 	bool detached;
+	ktime_t reset_until;
 	u32 deaf;
 	u32 late_us;
 	struct smmuv3_sim_fault fault;

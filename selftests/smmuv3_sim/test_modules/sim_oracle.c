@@ -285,7 +285,7 @@ int sim_oracle_check(struct sim_instance *inst, const u64 *cmd, u64 seq)
 	if (FIELD_GET(SIM_CMD_OP, cmd[0]) != SIM_CMD_ATC_INV)
 		return 0;
 	ep = sim_find_endpoint(inst, FIELD_GET(SIM_CMD_SID, cmd[0]));
-	if (ep && ep->detached)
+	if (ep && (ep->detached || ktime_before(ktime_get(), READ_ONCE(ep->reset_until))))
 		sim_oracle_violation(inst, SMMUV3_SIM_RULE_DETACHED, seq, cmd, 0);
 	sim_check_atc_order(inst, cmd, seq);
 	return 0;

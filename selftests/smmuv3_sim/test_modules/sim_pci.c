@@ -16,6 +16,7 @@
 
 #define CFG_EXP			0x40
 #define PASID_WIDTH		16
+#define RESET_MS		90
 #define BRIDGE_DEVFN		PCI_DEVFN(31, 0)
 /* The Hisilicon PTT device, whose default domain the driver wants to be identity */
 #define IDENTITY_VENDOR		0x19e5
@@ -240,6 +241,8 @@ static int sim_config_write(struct pci_bus *bus, unsigned int devfn, int where, 
 	if (ep->flags & SMMUV3_SIM_EP_FLR && where == CFG_EXP + PCI_EXP_DEVCTL &&
 	    val & PCI_EXP_DEVCTL_BCR_FLR) {
 		sim_pci_reset(ep);
+		/* The kernel waits for a tenth of a second, during which it answers nothing */
+		WRITE_ONCE(ep->reset_until, ktime_add_ms(ktime_get(), RESET_MS));
 		return PCIBIOS_SUCCESSFUL;
 	}
 	/* An ATC is empty when ATS is turned on */
