@@ -217,8 +217,9 @@ static void fill(struct smmu *smmu, unsigned int total)
 		CHECK(!issue_one(smmu, false), "an empty queue has no space");
 }
 
-/* Post to both, then wait for both, as an invalidation does */
-static void issue_to_both(struct smmu *first, struct smmu *second, bool parallel)
+/* Post to all, then wait for all, as an invalidation does; @third may be NULL */
+static void issue_to_all(struct smmu *first, struct smmu *second,
+			 struct smmu *third, bool parallel)
 {
 #ifdef CMDQ_HAS_WAITS
 	struct arm_smmu_cmdq_waits waits = {};
@@ -231,6 +232,10 @@ static void issue_to_both(struct smmu *first, struct smmu *second, bool parallel
 		arm_smmu_cmdq_batch_init(&cmds, &waits);
 		cmds.cmds[cmds.num++] = make_cmd(1, 0, 1, 0);
 		arm_smmu_cmdq_batch_post(&second->dev, &cmds);
+		arm_smmu_cmdq_batch_init(&cmds, &waits);
+		cmds.cmds[cmds.num++] = make_cmd(1, 0, 1, 0);
+		if (third)
+			arm_smmu_cmdq_batch_post(&third->dev, &cmds);
 		if (waits.num)
 			arm_smmu_cmdq_wait_all(&waits);
 		return;
@@ -239,20 +244,22 @@ static void issue_to_both(struct smmu *first, struct smmu *second, bool parallel
 	CHECK(!parallel, "this driver does not post without waiting");
 	issue_one(first, true);
 	issue_one(second, true);
+	if (third)
+		issue_one(third, true);
 }
 
 /* A dead SMMU and its neighbour */
 
 static struct neighbour {
-	struct smmu *dead, *healthy;
+	struct smmu *dead, *healthy, *full;
 	bool parallel, end;
 } neighbour;
 
 static void *run_x(void *data)
 {
 	while (!READ_ONCE(neighbour.end))
-		issue_to_both(neighbour.dead, neighbour.healthy,
-			      neighbour.parallel);
+		issue_to_all(neighbour.dead, neighbour.healthy, neighbour.full,
+			     neighbour.parallel);
 	return NULL;
 }
 
@@ -285,7 +292,7 @@ static void measure_neighbour(unsigned int shift, unsigned int ms, bool parallel
 }
 
 /* Whoever else uses the machine is no reason to fail: the best of three counts. */
-static void test_neighbour(void)
+static void check_neighbour(void)
 {
 	unsigned long serial, parallel;
 	double worst_serial, worst;
@@ -307,10 +314,25 @@ static void test_neighbour(void)
 	      parallel, worst, serial, worst_serial);
 }
 
+static void test_neighbour(void)
+{
+	check_neighbour();
+}
+
+/* And then there is no space in the queue of another dead one */
+static void test_full_neighbour(void)
+{
+	neighbour.full = add_smmu(8, 0);
+	fill(neighbour.full, 256);
+	check_neighbour();
+}
+
 /* Several CPUs post lists of all lengths; what the SMMU gets is complete, in order */
 
 static struct smmu *listed;
 static unsigned int num_lists;
+static void *(*flapping)(void *data);
+static pthread_t flapping_thread;
 
 static void *post_lists(void *data)
 {
@@ -342,6 +364,8 @@ static void post_all(u32 options, unsigned int shift, unsigned int latency_us,
 	listed->latency_us = latency_us;
 	num_lists = lists;
 	start_smmu(listed);
+	if (flapping)
+		pthread_create(&flapping_thread, NULL, flapping, NULL);
 	for (i = 0; i != MAX_POSTERS; i++)
 		pthread_create(&posters[i], NULL, post_lists, (void *)i);
 	for (i = 0; i != MAX_POSTERS; i++)
@@ -349,6 +373,30 @@ static void post_all(u32 options, unsigned int shift, unsigned int latency_us,
 	WRITE_ONCE(listed->gone, true);
 	pthread_join(listed->thread, NULL);
 	CHECK(!atomic_read(&listed->dev.cmdq.lock), "somebody still has the queue");
+}
+
+/* The SMMU stops again and again, for less than the time limit */
+static void *run_flapping(void *data)
+{
+	unsigned int seed = 1;
+
+	while (!READ_ONCE(listed->gone)) {
+		WRITE_ONCE(listed->alive, false);
+		usleep(rand_r(&seed) % 100000);
+		WRITE_ONCE(listed->alive, true);
+		usleep(rand_r(&seed) % 3000);
+	}
+	return NULL;
+}
+
+static void test_flapping(void)
+{
+	flapping = run_flapping;
+	post_all(0, 7, 0, 300);
+	pthread_join(flapping_thread, NULL);
+	post_all(ARM_SMMU_OPT_MSIPOLL, 7, 0, 300);
+	pthread_join(flapping_thread, NULL);
+	CHECK(!num_logged, "%u messages", num_logged);
 }
 
 static void test_lists(void)
@@ -515,7 +563,9 @@ static const struct test {
 } tests[] = {
 	{ "lists", test_lists },
 	{ "lists_msi", test_lists_msi },
+	{ "flapping", test_flapping },
 	{ "neighbour", test_neighbour },
+	{ "full_neighbour", test_full_neighbour },
 	{ "left_alone", test_left_alone },
 	{ "stands_still", test_stands_still },
 	{ "resume", test_resume },
