@@ -4,9 +4,11 @@
 # Load the KUnit tests of the SMMUv3 driver and pass their KTAP on. They need no
 # SMMU, but a kernel with CONFIG_ARM_SMMU_V3_KUNIT_TEST=m and KUNIT_DEBUGFS=y.
 # KUNIT_FIRST=1: end with the first module that has a failure.
+# SEED: of the random sequences of arm-smmu-v3-fuzz-test. KUNIT_MODULES,
+# FUZZ_STEPS: see smmuv3_kunit_fuzz.sh.
 
 ksft_skip=4
-modules="arm-smmu-v3-test arm-smmu-v3-cmds-test arm-smmu-v3-cmdq-test"
+modules=${KUNIT_MODULES:-arm-smmu-v3-test arm-smmu-v3-cmds-test arm-smmu-v3-cmdq-test arm-smmu-v3-fuzz-test}
 results=/sys/kernel/debug/kunit
 failslab=/sys/kernel/debug/failslab
 
@@ -37,7 +39,11 @@ for module in $modules; do
 	found=$((found + 1))
 	modprobe -r "$module" 2> /dev/null
 	before=$(ls $results)
-	if ! modprobe "$module"; then
+	options=
+	[ "$module" != arm-smmu-v3-fuzz-test ] ||
+		options="${SEED:+seed=$SEED} ${FUZZ_STEPS:+steps=$FUZZ_STEPS}"
+	# shellcheck disable=SC2086  # a list of options
+	if ! modprobe "$module" $options; then
 		printf 'KTAP version 1\n1..1\nnot ok 1 %s does not load\n' "$module"
 		status=1
 		continue
