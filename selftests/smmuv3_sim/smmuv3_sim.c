@@ -780,6 +780,8 @@ TEST_F(sim, default_domain_is_identity)
 	char type[16];
 	__u32 word = 0;
 
+	cfg.nr_endpoints = 2;
+	cfg.ep_flags[1] = cfg.ep_flags[0];
 	cfg.ep_flags[0] |= SMMUV3_SIM_EP_IDENTITY;
 	machine_add(_metadata, m, 0, &cfg);
 	ASSERT_EQ(0, sim_endpoint_read(&m->smmu[0], 0, "iommu_group/type", type, sizeof(type)));
@@ -787,12 +789,17 @@ TEST_F(sim, default_domain_is_identity)
 	/* Memory of the machine, read only */
 	EXPECT_EQ(0, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word), &dma));
 	EXPECT_EQ(0x40000000, dma.out_pa);
+	/* The driver wants nothing else for it */
+	EXPECT_EQ(-EINVAL, sim_endpoint_write(&m->smmu[0], 0, "iommu_group/type", "DMA"));
 	/* The other way to get there, and back */
-	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 0, "iommu_group/type", "DMA"));
+	dev.endpoint = 1;
 	EXPECT_EQ(F_TRANSLATION, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word),
 					 NULL));
-	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 0, "iommu_group/type", "identity"));
+	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 1, "iommu_group/type", "identity"));
 	EXPECT_EQ(0, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word), &dma));
+	EXPECT_EQ(0, sim_endpoint_write(&m->smmu[0], 1, "iommu_group/type", "DMA"));
+	EXPECT_EQ(F_TRANSLATION, sim_dma(&dev, 0, SIM_NO_PASID, 0x40000000, &word, sizeof(word),
+					 NULL));
 	EXPECT_CLEAN(m, "at the end");
 }
 
