@@ -46,6 +46,7 @@ typedef struct { int lock; } rwlock_t;
 struct mm_struct;
 struct mutex { int lock; };
 struct ida { int ids; };
+struct xarray { void *head; };
 struct work_struct { int queued; };
 struct delayed_work { struct work_struct work; };
 struct completion { int done; };
@@ -133,6 +134,7 @@ static inline int atomic_read(const atomic_t *v)
 
 #define atomic_set(v, i)		__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic_set_release(v, i)	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELEASE)
+#define atomic_inc_return(v)		__atomic_add_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST)
 #define atomic_inc(v)			((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
 #define atomic_or(i, v)			((void)__atomic_fetch_or(&(v)->counter, i, __ATOMIC_RELAXED))
 #define atomic_andnot(i, v)		((void)__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_RELAXED))
@@ -162,12 +164,15 @@ void cmdq_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define schedule_work(w)		(WRITE_ONCE((w)->queued, 1), true)
 #define queue_work(q, w)		schedule_work(w)
 #define schedule_delayed_work(w, d)	schedule_work(&(w)->work)
-#define queue_delayed_work(q, w, d)	schedule_work(&(w)->work)
+#define queue_delayed_work(q, w, d)	((void)(d), schedule_work(&(w)->work))
+#define mod_delayed_work(q, w, d)	((void)(d), schedule_work(&(w)->work))
+#define msecs_to_jiffies(ms)		(ms)
 
 #define KUNIT_STATIC_STUB_REDIRECT(...)	do { } while (0)
 #define static_branch_unlikely(key)	false
 #define rcu_dereference_protected(p, c)	(p)
 #define kfree(p)			free(p)
+#define kvfree(p)			free(p)
 #ifndef ERR_PTR
 #define ERR_PTR(error)			((void *)(long)(error))
 #endif
